@@ -1,0 +1,345 @@
+"""The seam between the engine and what stores the queues: four small protocols and their values.
+
+``Broker`` moves jobs, ``Operator`` changes what stands, ``Inspector`` looks without moving, ``ResultStore`` keeps ends
+and output. An adapter offers all four in one :class:`Adapter`; they differ by :class:`Capabilities`, data that callers
+branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
+from qtool.engine.states import State
+
+if TYPE_CHECKING:
+    from qtool.engine.filter import Filter
+
+LEASE_SECONDS = 30.0
+"""How long a claim holds without a sign of life from its worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a broker can do; the guarantees are DESIGN's seven, by number, with the reason where one is weakened."""
+
+    name: str
+    shared: bool
+    """Other processes see the same queues."""
+    durable: bool
+    """An enqueued job survives the death of every process."""
+    priorities: bool = True
+    browse: bool = True
+    """Jobs can be listed, filtered and acted on by id."""
+    peek: Literal["pure", "marks", "reorders", "counts"] = "pure"
+    local_rescue: bool = False
+    """A dead worker on this host is noticed at once, not when its lease runs out."""
+    weakened: Mapping[int, str] = field(default_factory=dict)
+
+
+# --- Broker ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``enqueue`` did: an id for each job, in order."""
+
+    ids: tuple[str, ...]
+    existing: frozenset[str] = frozenset()
+    """Those ids that stood already: the same job id, or the holder of the same unique key. Nothing was added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a worker learns when it extends its leases; all are job ids."""
+
+    lost: frozenset[str] = frozenset()
+    """No longer held: stop the run, its outcome will be refused."""
+    cancelled: frozenset[str] = frozenset()
+    """Asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What a round of upkeep did, and when the next one has something to do."""
+
+    promoted: int = 0
+    expired: int = 0
+    rescued: int = 0
+    pruned: int = 0
+    next_due: float | None = None
+    """Wall time of the next scheduled or retried job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker as it describes itself with every heartbeat."""
+
+    id: str
+    """New at every start."""
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    """Empty: all of them."""
+    pool: str
+    slots: int
+    busy: int
+    started_at: float
+    seen_at: float
+    """The last heartbeat, on the worker's own clock."""
+    succeeded: int = 0
+    failed: int = 0
+    stopping: bool = False
+
+
+class Bell(Protocol):
+    """Rings when something may have changed; a hint, never the only way to notice."""
+
+    def fileno(self) -> int:
+        """Readable while the bell has rung; for ``select``."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Whether it rang within ``timeout`` seconds; silences it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Topic = Literal["ready", "finished", "control"]
+"""Jobs to claim; jobs that ended or were written to; a request to a worker (cancel)."""
+
+
+class Broker(Protocol):
+    """Stores queues and moves jobs. All batches are all or nothing."""
+
+    def enqueue(self, jobs: Sequence[Job]) -> Receipt:
+        """Commit and sync the jobs: when this returns they survive a crash. Raises BrokerError and its kin."""
+        ...
+
+    def claim(self, worker: str, queues: Sequence[str], count: int, lease: float = LEASE_SECONDS) -> list[Lease]:
+        """Take up to ``count`` ready jobs for ``worker``, by priority, then by age.
+
+        ``queues`` empty serves all; several are served in turn. Due jobs become ready and overdue ones expire first;
+        paused queues give nothing.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Apply each; False for one whose lease is no longer held, which changes nothing."""
+        ...
+
+    def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
+        """The heartbeat: renew the worker's leases and its row; the first one introduces it."""
+        ...
+
+    def report(self, reports: Sequence[Report]) -> None:
+        """Store progress and output of running jobs; what is no longer held is dropped."""
+        ...
+
+    def maintain(self) -> Maintenance:
+        """Promote what is due, expire what is overdue, take back what dead workers held, prune what is old."""
+        ...
+
+    def listen(self, topic: Topic) -> Bell:
+        """A bell that other processes ring. Close it when done."""
+        ...
+
+    def leave(self, worker: str) -> None:
+        """The worker ends: forget it. Whatever it still held goes back as not started."""
+        ...
+
+
+# --- Operator ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an operator's verb did to one job."""
+
+    id: str
+    before: State | None
+    """None: no such job."""
+    after: State | None
+    """None: gone. The same as before: nothing was changed, ``note`` says why."""
+    note: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether something happened, or was asked for."""
+        return self.before is not None and (self.before is not self.after or self.note == "asked to stop")
+
+
+class Operator(Protocol):
+    """Changes that a person makes. Every verb reports on every id, in order."""
+
+    def retry(self, ids: Sequence[str]) -> list[Change]:
+        """Final jobs become ready again, with fresh budgets; their history stays."""
+        ...
+
+    def cancel(self, ids: Sequence[str]) -> list[Change]:
+        """Pending jobs are cancelled; running ones are asked to stop (their worker decides)."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> list[Change]:
+        """Jobs that are not running vanish, with their output and history."""
+        ...
+
+    def pause(self, queue: str) -> bool:
+        """Nothing more is claimed from the queue; running jobs go on. False if it was paused. A queue may be paused before its first job."""
+        ...
+
+    def resume(self, queue: str) -> bool:
+        """Undo :meth:`pause`. False if it was not paused."""
+        ...
+
+
+# --- Inspector ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """How long things took, in seconds, from a histogram with buckets a quarter of a power of two wide."""
+
+    count: int
+    mean: float
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """One queue at one instant. Rates are per second over the last minute; latencies over the last ten."""
+
+    name: str
+    paused: bool
+    counts: Mapping[State, int]
+    """Every state, also those with none."""
+    oldest_ready_at: float | None
+    in_rate: float
+    out_rate: float
+    failed_rate: float
+    wait: Latency | None
+    """From ready to started."""
+    run: Latency | None
+    """From started to ended."""
+
+    @property
+    def drain_seconds(self) -> float | None:
+        """How long the ready jobs will take at the present rates; None if they do not shrink."""
+        ready = self.counts[State.READY]
+        if ready == 0:
+            return 0.0
+        net = self.out_rate - self.in_rate
+        return ready / net if net > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one instant."""
+
+    at: float
+    queues: tuple[QueueStats, ...]
+    workers: tuple[WorkerInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """What happened in one queue in one span of time."""
+
+    at: float
+    """Where the span starts."""
+    seconds: int
+    """How long it is: 1, 60 or 3600."""
+    queue: str
+    enqueued: int = 0
+    started: int = 0
+    succeeded: int = 0
+    retried: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    wait: Latency | None = None
+    run: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a listing."""
+
+    jobs: tuple[JobInfo, ...]
+    next: int | None
+    """Pass as ``after`` for the following page; None at the end."""
+
+
+class Inspector(Protocol):
+    """Looks at queues without moving anything."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def browse(
+        self,
+        where: Filter | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> Page:
+        """Jobs that match, newest first unless asked, by key: its cost does not grow with what lies before."""
+        ...
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many match. From the counters where the filter names only queues and states."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[JobInfo | None]: ...
+
+    def find(self, prefix: str) -> str:
+        """The one id that begins with ``prefix``. Raises UnknownJob, AmbiguousJob."""
+        ...
+
+    def attempts(self, id: str) -> list[Attempt]:
+        """The starts that did not succeed, oldest first."""
+        ...
+
+    def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
+        """The rollups between two times, in buckets of at least ``seconds``; oldest first."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with the store, in sentences; empty when it is sound."""
+        ...
+
+
+class ResultStore(Protocol):
+    """Keeps what jobs ended as, and what they wrote."""
+
+    def results(self, ids: Sequence[str]) -> list[Result | None]:
+        """None for an id that is unknown; an unfinished job has a Result in its present state."""
+        ...
+
+    def output(self, id: str, *, attempt: int | None = None, after: int = 0) -> list[Chunk]:
+        """Captured output of an attempt (the last by default) from byte ``after`` on; a gap is where it was cut."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An open broker: its four sides, and how to close it. A context manager."""
+
+    url: str
+    """Without password."""
+    capabilities: Capabilities
+    broker: Broker
+    operator: Operator
+    inspector: Inspector
+    results: ResultStore
+    close: Callable[[], None]
+
+    def __enter__(self) -> Adapter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

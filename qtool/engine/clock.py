@@ -1,0 +1,45 @@
+"""Time, injected. Wall times are seconds since the epoch (UTC); durations are seconds."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the engine reads the time."""
+
+    def now(self) -> float:
+        """Wall time: seconds since the epoch, UTC. It may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for leases and time-outs."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ManualClock:
+    """A clock that stands still until it is moved; for tests and simulations."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward."""
+        self._now += seconds

@@ -1,0 +1,93 @@
+"""What becomes of a run: pure functions of (lease, outcome, policy, now)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtool.engine.job import (
+    Cancel,
+    Chunk,
+    Done,
+    Fail,
+    Lease,
+    Outcome,
+    Policy,
+    Retry,
+    Settlement,
+    Snooze,
+)
+from qtool.engine.states import Event, Reason, State
+
+DEFAULTS = Policy(retries=0, backoff=2.0, backoff_cap=3600.0)
+"""For what neither the job nor its task says: errors are not retried, attempts may run for ever."""
+
+MAX_CRASHES = 3
+
+
+def backoff_delay(failures: int, policy: Policy, random: Callable[[], float]) -> float:
+    """Seconds to wait after the ``failures``-th error: exponential with full jitter.
+
+    Uniform between 0 and ``min(cap, backoff * 2 ** (failures - 1))``; ``random`` gives numbers in [0, 1).
+    """
+    base = _or(policy.backoff, DEFAULTS.backoff)
+    cap = _or(policy.backoff_cap, DEFAULTS.backoff_cap)
+    ceiling = min(cap, base * 2.0 ** min(failures - 1, 60))
+    return ceiling * random()
+
+
+def decide(
+    lease: Lease,
+    outcome: Outcome,
+    policy: Policy,
+    *,
+    started_at: float,
+    now: float,
+    random: Callable[[], float],
+    output: tuple[Chunk, ...] = (),
+) -> Settlement:
+    """The change that ``outcome`` makes; ``policy`` is the job's own over its task's."""
+    if type(outcome) is Done:
+        return Settlement(lease, Event.SUCCESS, State.SUCCEEDED, now, started_at, outcome.result, output=output)
+    if isinstance(outcome, Snooze):
+        state, due = (State.SCHEDULED, now + outcome.in_) if outcome.in_ > 0 else (State.READY, None)
+        return Settlement(lease, Event.SNOOZE, state, now, started_at, due_at=due, output=output)
+    if isinstance(outcome, Cancel):
+        return Settlement(lease, Event.CANCEL, State.CANCELLED, now, started_at, output=output)
+    assert isinstance(outcome, Retry | Fail)
+    crashed = isinstance(outcome, Fail) and outcome.crashed
+    due = _due(lease, outcome, policy, now, random)
+    reason = None if due is not None else outcome.reason if isinstance(outcome, Fail) else Reason.FAILED
+    return Settlement(
+        lease,
+        Event.LEASE_LOST if crashed else Event.ERROR,
+        State.DEAD if due is None else State.RETRY,
+        now,
+        started_at,
+        due_at=due,
+        reason=reason,
+        failure=outcome.failure,
+        crash=crashed,
+        output=output,
+    )
+
+
+def _due(
+    lease: Lease, outcome: Retry | Fail, policy: Policy, now: float, random: Callable[[], float]
+) -> float | None:
+    """When to try again; None for never."""
+    if isinstance(outcome, Fail):
+        if outcome.final:
+            return None
+        if outcome.crashed:
+            return now if lease.crashes + 1 < MAX_CRASHES else None
+    if lease.failures >= _or(policy.retries, DEFAULTS.retries):
+        return None
+    if isinstance(outcome, Retry) and outcome.in_ is not None:
+        return now + outcome.in_
+    return now + backoff_delay(lease.failures + 1, policy, random)
+
+
+def _or(said: float | None, default: float | None) -> float:
+    value = said if said is not None else default
+    assert value is not None
+    return value

@@ -1,0 +1,31 @@
+"""URL scheme to adapter."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from qtool.engine.broker import Adapter
+from qtool.errors import UnknownScheme
+
+ADAPTERS: dict[str, str] = {
+    "sqlite": "qtool.engine.brokers.sqlite:open_sqlite",
+    "memory": "qtool.engine.brokers.memory:open_memory",
+}
+"""Names, not imports: opening one broker loads no other's client."""
+
+
+def open_broker(url: str) -> Adapter:
+    """The adapter for ``url``: ``sqlite:///abs/file.db``, ``sqlite:rel.db``, a plain path, or ``memory:``.
+
+    Raises UnknownScheme, BrokerError.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon or "/" in scheme:
+        scheme, url = "sqlite", f"sqlite:{url}"
+    try:
+        module, _, name = ADAPTERS[scheme].partition(":")
+    except KeyError:
+        raise UnknownScheme(scheme=scheme, known=", ".join(ADAPTERS)) from None
+    adapter = getattr(import_module(module), name)(url)
+    assert isinstance(adapter, Adapter)
+    return adapter

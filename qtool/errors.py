@@ -1,0 +1,197 @@
+"""The error family and the exit codes.
+
+An error's docstring is the message a user reads; its fields come from the keywords the raiser gives::
+
+    raise UnknownJob(id="019a")   ->   No job 019a here. …
+
+One ``except QtoolError`` in :mod:`qtool.cli` prints the message to stderr and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a ``qtool`` process ends with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTLY = 3
+    NOT_FOUND = 4
+    EMPTY = 5
+    UNREACHABLE = 69
+    REFUSED = 77
+    TIMED_OUT = 124
+    INTERNAL = 125
+    INTERRUPTED = 130
+
+
+class QtoolError(Exception):
+    """qtool failed: {why}."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, **data: object) -> None:
+        """Keep ``data``: the fields of the docstring, and whatever else a caller may want to read."""
+        super().__init__()
+        self.data = data
+
+    def __str__(self) -> str:
+        return " ".join((type(self).__doc__ or "").split()).format(**self.data)
+
+    def __getattr__(self, name: str) -> object:
+        data = self.__dict__.get("data", {})
+        if name in data:
+            return data[name]
+        raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.data))
+
+
+def _rebuild(kind: type[QtoolError], data: dict[str, object]) -> QtoolError:
+    return kind(**data)
+
+
+# --- what the user typed -----------------------------------------------------------------------------
+
+
+class UsageError(QtoolError):
+    """{why}"""
+
+    exit_code = ExitCode.USAGE
+
+
+class BadDuration(UsageError):
+    """'{text}' is not a duration: write it as 90s, 5m, 1h30m or 2d."""
+
+
+class BadTime(UsageError):
+    """'{text}' is not a time: write it as ISO 8601 (2026-01-31T09:00, with Z or an offset for another zone) or as +5m."""
+
+
+class BadJSON(UsageError):
+    """{where} is not JSON: {why}."""
+
+
+class BadFilter(UsageError):
+    """The filter does not parse at column {column}: {why}.
+    Example: state:dead queue:email error~timeout."""
+
+
+class BadName(UsageError):
+    """{what} {name!r} cannot be used: {why}."""
+
+
+class UnknownScheme(UsageError):
+    """No broker speaks {scheme!r}. Known: {known}. Example: -b sqlite:///tmp/jobs.db."""
+
+
+class AppNotImported(UsageError):
+    """Cannot import {module!r}: {why}. Run the worker in the directory that holds it, or name it as package.module."""
+
+
+class BadConfig(UsageError):
+    """{path} cannot be used: {why}."""
+
+
+# --- jobs and tasks ----------------------------------------------------------------------------------
+
+
+class UnknownJob(QtoolError):
+    """No job {id!r} here. 'qtool jobs' lists them; 'qtool context' tells which broker this is."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class AmbiguousJob(UsageError):
+    """{id!r} begins more than one id: give more of it."""
+
+
+class UnknownTask(QtoolError):
+    """No task {task!r} is registered. Known: {known}."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class UnknownQueue(QtoolError):
+    """No queue {queue!r} here. 'qtool queues' lists them."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class NotSerialisable(UsageError):
+    """{what} cannot be written as JSON: {why}. Pass plain values (str, int, float, bool, None, list, dict)."""
+
+
+class PayloadTooLarge(UsageError):
+    """The payload is {size} bytes and the limit is {limit}. Pass a path to the data instead of the data."""
+
+
+class Undecodable(QtoolError):
+    """The job's {what} cannot be read: {why}."""
+
+
+class JobFailed(QtoolError):
+    """Job {id} ended {state}: {error}"""
+
+
+class WaitTimedOut(QtoolError):
+    """Job {id} did not finish within {seconds:g} s (it is {state})."""
+
+    exit_code = ExitCode.TIMED_OUT
+
+
+# --- brokers -----------------------------------------------------------------------------------------
+
+
+class BrokerError(QtoolError):
+    """The broker at {url} failed: {why}."""
+
+
+class BrokerUnreachable(BrokerError):
+    """The broker at {url} cannot be reached: {why}."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class BrokerBusy(BrokerError):
+    """{url} stayed locked by another process for {seconds:g} s. Nothing was changed; try again."""
+
+
+class BrokerFull(BrokerError):
+    """The disk that holds {url} is full. Nothing was changed; free some space and try again."""
+
+
+class BrokerReadOnly(BrokerError):
+    """{url} cannot be written: {why}. Give yourself write access, or name another file with -b."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class BrokerCorrupt(BrokerError):
+    """{url} is damaged: {why}.
+    Keep a copy, then try 'sqlite3 FILE .recover'; qtool will not write to it."""
+
+
+class NotABroker(BrokerError):
+    """{url} is not a qtool file: {why}. Name another file with -b."""
+
+
+class NewerSchema(BrokerError):
+    """{url} was written by a newer qtool (schema {found}, this one knows {known}). Upgrade qtool."""
+
+
+class NetworkFileSystem(BrokerError):
+    """{url} lies on a network file system ({kind}), where SQLite's locks do not hold.
+    Use a local disk, or a network broker."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class Unsupported(QtoolError):
+    """{url} cannot {what}."""
+
+    exit_code = ExitCode.REFUSED
