@@ -6,7 +6,7 @@ Times are seconds since the epoch (UTC); durations are seconds; sizes are bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ class Job:
     id: str
     task: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = NOTHING
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     created_at: float
@@ -64,7 +64,7 @@ class Job:
     """Not started after this time."""
     unique: str | None = None
     """While an unfinished job holds this key, no other job with it is enqueued."""
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     parents: tuple[str, ...] = ()
     policy: Policy = UNSAID
 
