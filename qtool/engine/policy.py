@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qtool.engine.job import (
     Cancel,
@@ -18,10 +19,39 @@ from qtool.engine.job import (
 )
 from qtool.engine.states import Event, Reason, State
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DEFAULTS = Policy(retries=0, backoff=2.0, backoff_cap=3600.0)
 """For what neither the job nor its task says: errors are not retried, attempts may run for ever."""
 
 MAX_CRASHES = 3
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long, in seconds, finished jobs are kept; None is for ever."""
+
+    succeeded: float | None = 7 * DAY
+    dead: float | None = 90 * DAY
+    cancelled: float | None = 7 * DAY
+    expired: float | None = 7 * DAY
+
+    def seconds(self, state: State) -> float | None:
+        """How long a job in the final ``state`` is kept; None for ever, also for states that are not final."""
+        if state is State.SUCCEEDED:
+            return self.succeeded
+        if state is State.DEAD:
+            return self.dead
+        if state is State.CANCELLED:
+            return self.cancelled
+        return self.expired if state is State.EXPIRED else None
+
+
+KEEP = Retention()
+"""The default: failures are kept longer than successes."""
 
 
 def backoff_delay(failures: int, policy: Policy, random: Callable[[], float]) -> float:
@@ -71,9 +101,7 @@ def decide(
     )
 
 
-def _due(
-    lease: Lease, outcome: Retry | Fail, policy: Policy, now: float, random: Callable[[], float]
-) -> float | None:
+def _due(lease: Lease, outcome: Retry | Fail, policy: Policy, now: float, random: Callable[[], float]) -> float | None:
     """When to try again; None for never."""
     if isinstance(outcome, Fail):
         if outcome.final:
