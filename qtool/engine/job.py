@@ -213,6 +213,8 @@ class JobInfo:
     priority: int
     created_at: float
     due_at: float | None
+    ready_at: float | None
+    """Since when it could have been started, for the attempt at hand or the last one."""
     expires_at: float | None
     started_at: float | None
     finished_at: float | None
