@@ -8,11 +8,12 @@ branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
 from qtool.engine.states import State
+from qtool.engine.value import Value
 
 if TYPE_CHECKING:
     from qtool.engine.filter import Filter
@@ -21,8 +22,7 @@ LEASE_SECONDS = 30.0
 """How long a claim holds without a sign of life from its worker."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(Value, kw_only=True):
     """What a broker can do; the guarantees are DESIGN's seven, by number, with the reason where one is weakened."""
 
     name: str
@@ -36,14 +36,13 @@ class Capabilities:
     peek: Literal["pure", "marks", "reorders", "counts"] = "pure"
     local_rescue: bool = False
     """A dead worker on this host is noticed at once, not when its lease runs out."""
-    weakened: Mapping[int, str] = field(default_factory=dict)
+    weakened: Mapping[int, str] = MappingProxyType({})
 
 
 # --- Broker ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Value):
     """What ``enqueue`` did: an id for each job, in order."""
 
     ids: tuple[str, ...]
@@ -51,8 +50,7 @@ class Receipt:
     """Those ids that stood already: the same job id, or the holder of the same unique key. Nothing was added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(Value):
     """What a worker learns when it extends its leases; all are job ids."""
 
     lost: frozenset[str] = frozenset()
@@ -61,8 +59,7 @@ class Renewal:
     """Asked to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Maintenance:
+class Maintenance(Value):
     """What a round of upkeep did, and when the next one has something to do."""
 
     promoted: int = 0
@@ -73,8 +70,7 @@ class Maintenance:
     """Wall time of the next scheduled or retried job."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerInfo:
+class WorkerInfo(Value, kw_only=True):
     """A worker as it describes itself with every heartbeat."""
 
     id: str
@@ -103,6 +99,20 @@ class Bell(Protocol):
 
     def wait(self, timeout: float) -> bool:
         """Whether it rang within ``timeout`` seconds; silences it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Slate(Protocol):
+    """What a worker's processes really started, readable after their death; see :mod:`qtool.engine.slate`."""
+
+    fd: int
+    """Inherited by the worker's children: while any of them lives, the slate is locked."""
+    path: str
+
+    def mark(self, slot: int, key: int) -> None:
+        """The job with this lease key starts in ``slot``."""
         ...
 
     def close(self) -> None: ...
@@ -147,6 +157,10 @@ class Broker(Protocol):
         """A bell that other processes ring. Close it when done."""
         ...
 
+    def slate(self, worker: str, slots: int) -> Slate | None:
+        """A slate for a worker about to start, where :attr:`Capabilities.local_rescue`; its lock says it lives."""
+        ...
+
     def leave(self, worker: str) -> None:
         """The worker ends: forget it. Whatever it still held goes back as not started."""
         ...
@@ -155,8 +169,7 @@ class Broker(Protocol):
 # --- Operator ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """What an operator's verb did to one job."""
 
     id: str
@@ -199,8 +212,7 @@ class Operator(Protocol):
 # --- Inspector ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class Latency(Value, kw_only=True):
     """How long things took, in seconds, from a histogram with buckets a quarter of a power of two wide."""
 
     count: int
@@ -209,8 +221,7 @@ class Latency:
     p95: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStats:
+class QueueStats(Value, kw_only=True):
     """One queue at one instant. Rates are per second over the last minute; latencies over the last ten."""
 
     name: str
@@ -236,8 +247,7 @@ class QueueStats:
         return ready / net if net > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Value):
     """Everything at one instant."""
 
     at: float
@@ -245,8 +255,7 @@ class Snapshot:
     workers: tuple[WorkerInfo, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(Value, kw_only=True):
     """What happened in one queue in one span of time."""
 
     at: float
@@ -265,8 +274,7 @@ class Bucket:
     run: Latency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Value):
     """A stretch of a listing."""
 
     jobs: tuple[JobInfo, ...]
@@ -325,8 +333,7 @@ class ResultStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
+class Adapter(Value):
     """An open broker: its four sides, and how to close it. A context manager."""
 
     url: str

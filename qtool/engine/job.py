@@ -6,11 +6,11 @@ Times are seconds since the epoch (UTC); durations are seconds; sizes are bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qtool.engine.states import Event, Reason, State
+from qtool.engine.value import Value
 
 DEFAULT_QUEUE = "default"
 PRIORITIES = range(10)
@@ -19,8 +19,7 @@ PRIORITIES = range(10)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Value, kw_only=True):
     """How a job is retried and bounded. ``None`` leaves the question to the task, and then to the defaults."""
 
     retries: int | None = None
@@ -47,14 +46,13 @@ class Policy:
 UNSAID = Policy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Value, kw_only=True):
     """One unit of work, as its producer described it. It never changes."""
 
     id: str
     task: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    kwargs: Mapping[str, Any] = NOTHING
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     created_at: float
@@ -64,7 +62,7 @@ class Job:
     """Not started after this time."""
     unique: str | None = None
     """While an unfinished job holds this key, no other job with it is enqueued."""
-    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    tags: Mapping[str, str] = NOTHING
     parents: tuple[str, ...] = ()
     policy: Policy = UNSAID
 
@@ -99,8 +97,7 @@ class Lease(NamedTuple):
 # --- how a run ended ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Value, kw_only=True):
     """What went wrong in an attempt."""
 
     type: str
@@ -115,23 +112,20 @@ class Failure:
         return f"{self.type}: {self.message}" if self.message else self.type
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Value):
     """The task returned. ``result`` is JSON, or None for the value null."""
 
     result: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Value):
     """The task asked to be run again, in ``in_`` seconds or after the usual backoff."""
 
     failure: Failure
     in_: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Value):
     """The attempt ended in an error. ``final`` forbids a retry."""
 
     failure: Failure
@@ -141,15 +135,13 @@ class Fail:
     """It took its process down: counted apart from errors, and dead at the third."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
+class Snooze(Value):
     """Not now: run again in ``in_`` seconds, at once when 0; the attempt is given back."""
 
     in_: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Value):
     """The run stopped because it was asked to."""
 
 
@@ -166,8 +158,7 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Value):
     """What :mod:`qtool.engine.policy` made of an outcome: the one change a broker applies, or refuses as late."""
 
     lease: Lease
@@ -186,8 +177,7 @@ class Settlement:
     output: tuple[Chunk, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Value):
     """News of a running job: how far it is, and output since the last report."""
 
     lease: Lease
@@ -200,8 +190,7 @@ class Report:
 # --- how a job looks from outside --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobInfo:
+class JobInfo(Value, kw_only=True):
     """A job and where it stands: what ``show`` and ``jobs`` print."""
 
     id: str
@@ -232,8 +221,7 @@ class JobInfo:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Value, kw_only=True):
     """One start of a job that did not succeed."""
 
     attempt: int
@@ -246,8 +234,7 @@ class Attempt:
     error: Failure | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Value, kw_only=True):
     """The stored end of a job."""
 
     id: str

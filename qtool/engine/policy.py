@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qtool.engine.job import (
@@ -18,6 +17,7 @@ from qtool.engine.job import (
     Snooze,
 )
 from qtool.engine.states import Event, Reason, State
+from qtool.engine.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,7 @@ MAX_CRASHES = 3
 DAY = 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Value, kw_only=True):
     """How long, in seconds, finished jobs are kept; None is for ever."""
 
     succeeded: float | None = 7 * DAY
