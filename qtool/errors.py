@@ -191,6 +191,12 @@ class NetworkFileSystem(BrokerError):
     exit_code = ExitCode.REFUSED
 
 
+class ReadOnlyContext(QtoolError):
+    """The context {context!r} is read-only: it may look, and not change anything."""
+
+    exit_code = ExitCode.REFUSED
+
+
 class Unsupported(QtoolError):
     """{url} cannot {what}."""
 

@@ -1,0 +1,319 @@
+"""Settings: flags beat environment beats context beats file.
+
+The file is TOML, ``$QTOOL_CONFIG`` or ``$XDG_CONFIG_HOME/qtool/config.toml``, and need not exist::
+
+    context = "work"                        # used when neither -b, -c nor the environment says otherwise
+
+    [contexts.work]
+    broker = "sqlite:///srv/jobs.db"
+    read_only = false
+    production = true
+
+    [routes]
+    "mail.*" = {queue = "email", priority = 5}
+
+    [worker]
+    jobs = 4
+
+On the path of ``qtool enqueue``: only what starts fast is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtool.errors import BadConfig, ReadOnlyContext, UsageError
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where jobs of a task go unless enqueue says otherwise."""
+
+    pattern: str
+    """A glob of task names."""
+    queue: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEntry:
+    """A named broker with its guard rails."""
+
+    name: str
+    broker: str
+    read_only: bool = False
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDefaults:
+    """What ``qtool worker`` uses where its options say nothing."""
+
+    jobs: int | None = None
+    pool: str | None = None
+    queues: tuple[str, ...] = ()
+    app: tuple[str, ...] = ()
+    drain_timeout: float | None = None
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What flags, environment, context and file come to."""
+
+    broker: str
+    source: str
+    """What decided the broker: ``-b``, ``QTOOL_BROKER``, ``context NAME`` or ``default``."""
+    context: str | None = None
+    """The context in use."""
+    read_only: bool = False
+    production: bool = False
+    contexts: tuple[ContextEntry, ...] = ()
+    current: str | None = None
+    """The context that the file makes the default."""
+    routes: tuple[Route, ...] = ()
+    retention: Mapping[str, float]
+    """State to seconds that finished jobs are kept."""
+    worker: WorkerDefaults
+    path: str
+    """The configuration file, whether it exists or not."""
+
+    def route(self, task: str) -> Route | None:
+        """The first route whose pattern matches ``task``."""
+        if not self.routes:
+            return None
+        from fnmatch import fnmatchcase
+
+        return next((route for route in self.routes if fnmatchcase(task, route.pattern)), None)
+
+
+def load_settings(
+    *, broker: str | None = None, context: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings from two flags, the environment and the file. Raises BadConfig, UsageError."""
+    path = config_path(environ)
+    said = _Reader(path, read_toml(path))
+    contexts = said.contexts()
+    current = said.text("context") or said.text("current")
+    url, source, entry = _choose(broker, context, environ, contexts, current, path)
+    return Settings(
+        broker=url,
+        source=source,
+        context=entry.name if entry else None,
+        read_only=entry is not None and entry.read_only,
+        production=entry is not None and entry.production,
+        contexts=tuple(contexts.values()),
+        current=current,
+        routes=said.routes(),
+        retention=said.retention(),
+        worker=said.worker(),
+        path=path,
+    )
+
+
+def open_adapter(settings: Settings, *, write: bool = False) -> Adapter:
+    """The broker that the settings name, open. Raises ReadOnlyContext for ``write`` where that is forbidden,
+    UnknownScheme, BrokerError."""
+    if write and settings.read_only:
+        raise ReadOnlyContext(context=settings.context)
+    from qtool.engine.registry import open_broker
+
+    return open_broker(settings.broker)
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the configuration file is, or would be."""
+    if said := environ.get("QTOOL_CONFIG"):
+        return said
+    home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    if not sys.platform.startswith("linux") and not environ.get("XDG_CONFIG_HOME"):
+        import platformdirs
+
+        return os.path.join(platformdirs.user_config_dir("qtool"), "config.toml")
+    return os.path.join(home, "qtool", "config.toml")
+
+
+def default_broker(environ: Mapping[str, str] = os.environ) -> str:
+    """The embedded file in the user's state directory, as a URL."""
+    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    if not sys.platform.startswith("linux") and not environ.get("XDG_STATE_HOME"):
+        import platformdirs
+
+        home = platformdirs.user_state_dir()
+    return "sqlite://" + os.path.join(os.path.abspath(home), "qtool", "qtool.db")
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """The file as a dict, empty when there is none. Raises BadConfig."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs more than the rest of this module
+            data = file.read()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BadConfig(path=path, why=error.strerror) from None
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(path=path, why=str(error)) from None
+
+
+def redacted(url: str) -> str:
+    """``url`` without its password."""
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if not mark or not at or ":" not in user:
+        return url
+    return f"{scheme}://{user.partition(':')[0]}:***@{host}{slash}{path}"
+
+
+def _choose(
+    broker: str | None,
+    context: str | None,
+    environ: Mapping[str, str],
+    contexts: Mapping[str, ContextEntry],
+    current: str | None,
+    path: str,
+) -> tuple[str, str, ContextEntry | None]:
+    """The broker's URL, what decided it, and the context it came from."""
+    if broker:
+        return broker, "-b", None
+    if context:
+        return _named(context, contexts, path, "-c")
+    if url := environ.get("QTOOL_BROKER"):
+        return url, "QTOOL_BROKER", None
+    if name := environ.get("QTOOL_CONTEXT"):
+        return _named(name, contexts, path, "QTOOL_CONTEXT")
+    if current:
+        return _named(current, contexts, path, "file")
+    return default_broker(environ), "default", None
+
+
+def _named(name: str, contexts: Mapping[str, ContextEntry], path: str, source: str) -> tuple[str, str, ContextEntry]:
+    if name not in contexts:
+        if source == "file":
+            raise BadConfig(path=path, why=f"context = {name!r} names no [contexts.{name}]")
+        known = ", ".join(contexts) or "none"
+        raise UsageError(
+            why=f"No context {name!r} ({source}). Known: {known}. 'qtool context add {name} URL' makes it."
+        )
+    return contexts[name].broker, f"context {name}", contexts[name]
+
+
+class _Reader:
+    """Takes typed values out of the file, and says which key is wrong."""
+
+    __slots__ = ("_data", "_path")
+
+    def __init__(self, path: str, data: dict[str, Any]) -> None:
+        self._path = path
+        self._data = data
+        known = {"context", "current", "contexts", "routes", "retention", "worker"}
+        for key in data:
+            if key not in known:
+                raise self._bad(key, f"is not a setting (known: {', '.join(sorted(known))})")
+
+    def _bad(self, key: str, why: str) -> BadConfig:
+        return BadConfig(path=self._path, why=f"'{key}' {why}")
+
+    def text(self, key: str) -> str | None:
+        value = self._data.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._bad(key, "is not a string")
+        return value or None
+
+    def _table(self, key: str) -> dict[str, Any]:
+        value = self._data.get(key, {})
+        if not isinstance(value, dict):
+            raise self._bad(key, f"is not a table: write [{key}]")
+        return value
+
+    def _fields(self, key: str, value: Any, kinds: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+        """A table with known fields only, each of its kind."""
+        if not isinstance(value, dict):
+            raise self._bad(key, "is not a table")
+        for name, said in value.items():
+            if name not in kinds:
+                raise self._bad(f"{key}.{name}", f"is not a setting (known: {', '.join(kinds)})")
+            wanted = kinds[name]
+            if not isinstance(said, wanted) or (isinstance(said, bool) and wanted is not bool):
+                raise self._bad(f"{key}.{name}", f"is not {_KINDS[wanted]}")
+        return value
+
+    def contexts(self) -> dict[str, ContextEntry]:
+        entries = {}
+        for name, value in self._table("contexts").items():
+            key = f"contexts.{name}"
+            fields = self._fields(key, value, {"broker": str, "read_only": bool, "production": bool})
+            if not fields.get("broker"):
+                raise self._bad(f"{key}.broker", "is missing")
+            entries[name] = ContextEntry(name, **fields)
+        return entries
+
+    def routes(self) -> tuple[Route, ...]:
+        routes = []
+        for pattern, value in self._table("routes").items():
+            key = f'routes."{pattern}"'
+            fields = self._fields(key, {"queue": value} if isinstance(value, str) else value, _ROUTE)
+            if not 0 <= fields.get("priority", 0) <= 9:
+                raise self._bad(f"{key}.priority", "is not between 0 and 9")
+            routes.append(Route(pattern, **fields))
+        return tuple(routes)
+
+    def retention(self) -> dict[str, float]:
+        states = ("succeeded", "dead", "cancelled", "expired")
+        fields = self._fields("retention", self._table("retention"), dict.fromkeys(states, (str, int, float)))
+        return {state: self._seconds(f"retention.{state}", value) for state, value in fields.items()}
+
+    def worker(self) -> WorkerDefaults:
+        fields = dict(self._fields("worker", self._table("worker"), _WORKER))
+        for name in ("queues", "app"):
+            if name in fields:
+                fields[name] = self._strings(f"worker.{name}", fields[name])
+        if "drain_timeout" in fields:
+            fields["drain_timeout"] = self._seconds("worker.drain_timeout", fields["drain_timeout"])
+        return WorkerDefaults(**fields)
+
+    def _strings(self, key: str, value: Any) -> tuple[str, ...]:
+        items = [value] if isinstance(value, str) else value
+        if not all(isinstance(item, str) for item in items):
+            raise self._bad(key, "is not a list of strings")
+        return tuple(items)
+
+    def _seconds(self, key: str, value: str | float) -> float:
+        if not isinstance(value, str):
+            return float(value)
+        from qtool.engine.durations import parse_duration
+        from qtool.errors import BadDuration
+
+        try:
+            return parse_duration(value)
+        except BadDuration as error:
+            raise BadConfig(path=self._path, why=f"'{key}': {error}") from None
+
+
+_ROUTE: dict[str, type | tuple[type, ...]] = {"queue": str, "priority": int}
+_WORKER: dict[str, type | tuple[type, ...]] = {
+    "jobs": int,
+    "pool": str,
+    "queues": (str, list),
+    "app": (str, list),
+    "drain_timeout": (str, int, float),
+}
+_KINDS: dict[type | tuple[type, ...], str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    (str, list): "a string or a list of strings",
+    (str, int, float): "a duration (seconds, or '90s', '5m', '2d')",
+}

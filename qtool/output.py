@@ -1,0 +1,369 @@
+"""Stdout is data, stderr is talk: the one owner of each.
+
+Rows are frozen dataclasses (:mod:`qtool.views`); here they become a table, JSON, JSON lines, CSV, TSV or ids. What came
+from outside is made harmless before a terminal sees it. On the path of ``qtool enqueue``: Rich is imported only where a
+table is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from qtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from qtool.tables import Table
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    IDS = "ids"
+
+
+# --- text from outside -------------------------------------------------------------------------------
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_sequences: Any = None
+
+
+def clean(text: str) -> str:
+    """``text`` safe for one line on a terminal.
+
+    Whole escape sequences vanish, other controls become a space or vanish, bidirectional overrides vanish, and lone
+    surrogates (bytes that were not UTF-8) are spelled out as ``\\udcff``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    global _sequences
+    if _sequences is None:
+        import re
+
+        # CSI, then OSC, DCS, SOS, PM and APC up to their terminator, then two-character escapes; 7- and 8-bit forms.
+        _sequences = re.compile(
+            "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
+            "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"
+            "|\x1b[ -/]*[0-~]?"
+        )
+    return "".join(map(_harmless, _sequences.sub("", text)))
+
+
+def _harmless(char: str) -> str:
+    if char.isprintable():
+        return char
+    if char in "\n\t\r\x0b\x0c\u2028\u2029\x85":
+        return " "
+    code = ord(char)
+    if 0xD800 <= code <= 0xDFFF:
+        return f"\\u{code:04x}"
+    # Joiners and variation selectors make up emoji and many scripts; what reorders text does not pass.
+    return char if code > 0x9F and char not in _BIDI and char in "\u200c\u200d\u00a0\u202f\u3000" else ""
+
+
+# --- machine formats ---------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON types: dataclasses are objects, times ISO 8601 in UTC."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if fields := getattr(value, "__dataclass_fields__", None):
+        return {name: plain(getattr(value, name)) for name in fields}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_json(value: Any) -> str:
+    """One line of JSON in ASCII, so that no terminal and no encoding can be harmed by it."""
+    import json
+
+    return json.dumps(plain(value), separators=(",", ":"))
+
+
+def _flat(value: Any) -> str:
+    """A cell of CSV or TSV."""
+    if value is None:
+        return ""
+    shown = plain(value)
+    if isinstance(shown, bool):
+        return "true" if shown else "false"
+    text = to_json(shown) if isinstance(shown, dict | list) else str(shown)
+    return text if text.isprintable() else "".join(_spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    """Controls and lone surrogates as JSON would escape them; line ends and tabs are the format's business."""
+    code = ord(char)
+    harmful = (code < 0x20 and char not in "\t\n\r") or 0x7F <= code <= 0x9F or 0xD800 <= code <= 0xDFFF
+    return f"\\u{code:04x}" if harmful or char in _BIDI else char
+
+
+# --- the owner ---------------------------------------------------------------------------------------
+
+
+class Output:
+    """Stdout and stderr of one command."""
+
+    def __init__(
+        self,
+        format: Format | None = None,
+        *,
+        quiet: bool = False,
+        color: str = "auto",
+        keep_going: bool = False,
+    ) -> None:
+        """``keep_going`` lets a command that changes things finish when nobody reads its output any more."""
+        self.terminal = sys.stdout.isatty()
+        self.format = format or (Format.TABLE if self.terminal else Format.JSONL)
+        self.quiet = quiet
+        self._color = color
+        self._keep_going = keep_going
+        self._line: Progress | None = None
+
+    # stdout
+
+    def rows(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        """Write rows as they come; how many there were."""
+        write = {
+            Format.TABLE: self._table,
+            Format.JSON: self._json,
+            Format.JSONL: self._jsonl,
+            Format.CSV: self._csv,
+            Format.TSV: self._tsv,
+            Format.IDS: self._ids,
+        }[self.format]
+        return write(table, rows)
+
+    def write(self, text: str) -> None:
+        """Text on stdout as it is, in UTF-8."""
+        self.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Bytes on stdout. Raises BrokenPipeError unless ``keep_going``."""
+        if self._line is not None:
+            self._line.clear()
+        try:
+            stream = getattr(sys.stdout, "buffer", None)
+            if stream is None:
+                sys.stdout.write(data.decode("utf-8", "replace"))
+            else:
+                stream.write(data)
+        except BrokenPipeError:
+            if not self._keep_going:
+                raise
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.close(null)
+
+    def flush(self) -> None:
+        """Let the reader have what was written so far. Raises BrokenPipeError unless ``keep_going``."""
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            if not self._keep_going:
+                raise
+
+    def _json(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        count = 0
+        self.write("[")
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+            self.write(("\n" if count == 1 else ",\n") + to_json(row))
+        self.write("\n]\n" if count else "]\n")
+        return count
+
+    def _jsonl(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        count = 0
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+            self.write(to_json(row) + "\n")
+        return count
+
+    def _csv(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        import csv
+        import io
+
+        count = 0
+        line = io.StringIO()
+        writer = csv.writer(line, lineterminator="\n")
+        writer.writerow(table.fields)
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+            writer.writerow([_flat(getattr(row, name)) for name in table.fields])
+            self.write(line.getvalue())
+            line.seek(0)
+            line.truncate()
+        self.write(line.getvalue())
+        return count
+
+    def _tsv(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        count = 0
+        self.write("\t".join(table.fields) + "\n")
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+            cells = (_flat(getattr(row, name)) for name in table.fields)
+            self.write("\t".join(cell.translate(_TSV) for cell in cells) + "\n")
+        return count
+
+    def _ids(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        if table.id is None:
+            raise UsageError(why="These rows have no id: choose another -o.")
+        count = 0
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+            self.write(_flat(getattr(row, table.id)).translate(_TSV) + "\n")
+        return count
+
+    def _table(self, table: Table[Any], rows: Iterable[Any]) -> int:
+        from qtool.tables import print_table
+
+        return print_table(table, rows, self.console(), self.note)
+
+    def console(self, *, stderr: bool = False) -> Any:
+        """A Rich console on stdout or stderr that follows --color, NO_COLOR and TERM."""
+        from rich.console import Console
+
+        stream = sys.stderr if stderr else sys.stdout
+        never = self._color == "never" or (self._color == "auto" and not stream.isatty())
+        forced = True if self._color == "always" else None
+        environ = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+        if forced:
+            environ.pop("NO_COLOR", None)
+            if environ.get("TERM") in (None, "dumb", "unknown"):
+                environ["TERM"] = "xterm-256color"
+        return Console(
+            file=stream,
+            force_terminal=forced,
+            no_color=True if never else None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=None if stream.isatty() else int(environ.get("COLUMNS") or 0) or 100,
+            _environ=environ,
+        )
+
+    # stderr
+
+    def note(self, message: str) -> None:
+        """Talk that -q silences."""
+        if not self.quiet:
+            self._say(message)
+
+    def warn(self, message: str) -> None:
+        """Talk that -q does not silence."""
+        self._say(message)
+
+    def _say(self, message: str) -> None:
+        if self._line is not None:
+            self._line.clear()
+        sys.stdout.flush()
+        _talk(f"qtool: {message}\n")
+
+    @contextmanager
+    def progress(self, doing: str, total: int | None = None) -> Iterator[Progress]:
+        """A line on stderr while something lasts; only on a terminal, and only after a second."""
+        line = Progress(doing, total, shown=not self.quiet and sys.stderr.isatty())
+        self._line = line
+        try:
+            yield line
+        finally:
+            self._line = None
+            line.clear()
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Whether to go on: ``yes``, or y at a terminal (default No). Raises UsageError where nobody can answer."""
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(why=f"{question} Nobody is here to answer: add -y to do it, or -n to only look.")
+        sys.stdout.flush()
+        _talk(f"{question} [y/N] ")
+        try:
+            answer = sys.stdin.readline()
+        except UnicodeDecodeError:
+            answer = ""
+        if not answer.endswith("\n"):
+            _talk("\n")
+        return answer.strip().lower() in ("y", "yes")
+
+
+class Progress:
+    """One line on stderr, redrawn in place."""
+
+    _FIRST = 1.0
+    _EVERY = 0.1
+
+    def __init__(self, doing: str, total: int | None, *, shown: bool) -> None:
+        import time
+
+        self._clock = time.monotonic
+        self._doing = doing
+        self._total = total
+        self._done = 0
+        self._shown = shown
+        self._drawn = False
+        self._start = self._clock()
+        self._next = self._start + self._FIRST
+
+    def advance(self, count: int = 1) -> None:
+        """``count`` more are done."""
+        self.update(self._done + count)
+
+    def update(self, done: int, note: str = "") -> None:
+        """So many are done; redraws when it is time."""
+        self._done = done
+        if not self._shown or self._clock() < self._next:
+            return
+        self._next = self._clock() + self._EVERY
+        self._draw(note)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._drawn:
+            _talk("\r\x1b[2K" if os.environ.get("TERM") != "dumb" else "\n")
+            self._drawn = False
+
+    def _draw(self, note: str) -> None:
+        from qtool.engine.durations import format_duration
+
+        elapsed = max(self._clock() - self._start, 1e-9)
+        rate = self._done / elapsed
+        parts = [f"{self._doing}: {self._done:,}" + (f" of {self._total:,}" if self._total else "")]
+        if self._total:
+            parts.append(f"{100 * min(self._done / self._total, 1):.0f} %")
+        if self._done:
+            parts.append(f"{rate:,.0f}/s")
+            if self._total and self._total > self._done:
+                parts.append(f"{format_duration((self._total - self._done) / rate)} left")
+        parts.extend([note] if note else [])
+        _redraw("  ".join(parts))
+        self._drawn = True
+
+
+_TSV = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\"}
+
+
+def _redraw(text: str) -> None:
+    """Put ``text`` in place of the line the cursor is on."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    line = clean(text)[: max(width - 1, 10)]
+    _talk(f"\r{line}\x1b[K" if os.environ.get("TERM") != "dumb" else f"\r{line}")
+
+
+def _talk(text: str) -> None:
+    """Text on stderr at once; a closed stderr is no reason to stop."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass

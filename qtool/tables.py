@@ -1,0 +1,136 @@
+"""How rows look on a terminal: columns, and the one place that draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from qtool.output import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Row = TypeVar("Row")
+
+FIRST = 200
+"""Rows that decide how wide the columns are; later ones are cut to fit, so that a long listing can stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """One column of a table."""
+
+    head: str
+    cell: Callable[[Row], str]
+    right: bool = False
+    style: Callable[[Row], str] | None = None
+    least: int = 0
+    """The width it may shrink to; 0: it never shrinks."""
+    rank: int = 0
+    """When the terminal is too narrow the column of the highest rank goes first; rank 0 stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Row]):
+    """A kind of rows, and how to show them."""
+
+    row: type[Row]
+    columns: tuple[Column[Row], ...]
+    id: str | None = None
+    """The field that ``-o ids`` prints."""
+    empty: str = "Nothing here."
+    """What a terminal is told when there are no rows."""
+    fields: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", tuple(each.name for each in fields(self.row)))  # type: ignore[arg-type]
+
+
+def print_table(table: Table[Any], rows: Iterable[Any], console: Console, note: Callable[[str], None]) -> int:
+    """Draw rows as they come; how many there were."""
+    source = iter(rows)
+    first = list(islice(source, FIRST))
+    if not first:
+        note(table.empty)
+        return 0
+    cells = [[_cell(column, row) for column in table.columns] for row in first]
+    layout = _layout(table.columns, cells, console.width)
+    console.print(_line([_head(table.columns[index]) for index, _ in layout], layout, table.columns))
+    count = 0
+    for line in _all(cells, table.columns, source):
+        console.print(_line([line[index] for index, _ in layout], layout, table.columns))
+        count += 1
+    return count
+
+
+def _all(cells: list[list[Text]], columns: tuple[Column[Any], ...], rest: Iterator[Any]) -> Iterator[list[Text]]:
+    yield from cells
+    for row in rest:
+        yield [_cell(column, row) for column in columns]
+
+
+def _cell(column: Column[Any], row: Any) -> Text:
+    from rich.text import Text
+
+    return Text(clean(column.cell(row)), style=column.style(row) if column.style else "", end="")
+
+
+def _head(column: Column[Any]) -> Text:
+    from rich.text import Text
+
+    return Text(column.head, style="dim bold", end="")
+
+
+_GAP = 2
+
+
+def _layout(columns: tuple[Column[Any], ...], cells: list[list[Text]], width: int) -> list[tuple[int, int]]:
+    """Which columns are shown, and how wide each is."""
+    natural = [max(len(column.head), *(line[index].cell_len for line in cells)) for index, column in enumerate(columns)]
+    shown = [
+        index for index, column in enumerate(columns) if not column.rank or any(line[index].plain for line in cells)
+    ]
+
+    def least(index: int) -> int:
+        floor = columns[index].least
+        return min(natural[index], floor) if floor else natural[index]
+
+    def room(widths: Iterable[int]) -> int:
+        return width - sum(widths) - _GAP * (len(shown) - 1)
+
+    while room(map(least, shown)) < 0:
+        goes = max(shown, key=lambda index: (columns[index].rank, index))
+        if not columns[goes].rank:
+            break
+        shown.remove(goes)
+    widths = {index: natural[index] for index in shown}
+    while (over := -room(widths.values())) > 0:
+        # The widest column that can shrink gives way, down to the next widest, so that none is squeezed for another.
+        able = sorted((index for index in shown if widths[index] > least(index)), key=lambda i: -widths[i])
+        if not able:
+            break
+        widest = able[0]
+        floor = max(least(widest), widths[able[1]] - 1 if len(able) > 1 else 0)
+        widths[widest] = max(floor, widths[widest] - over)
+    return [(index, widths[index]) for index in shown]
+
+
+def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Column[Any], ...]) -> Text:
+    from rich.text import Text
+
+    line = Text(end="", no_wrap=True, overflow="crop")
+    for position, ((index, width), text) in enumerate(zip(layout, texts, strict=True)):
+        last = position == len(layout) - 1
+        piece = text.copy()
+        piece.truncate(width, overflow="ellipsis")
+        blank = width - piece.cell_len
+        if columns[index].right:
+            line.append(" " * blank)
+        line.append_text(piece)
+        if not last:
+            line.append(" " * (_GAP + (0 if columns[index].right else blank)))
+    line.end = "\n"
+    return line
