@@ -168,6 +168,9 @@ class Broker(Protocol):
 
 # --- Operator ----------------------------------------------------------------------------------------
 
+ASKED_TO_STOP = "asked to stop"
+"""The note on the cancelling of a running job: its worker decides."""
+
 
 class Change(Value):
     """What an operator's verb did to one job."""
@@ -182,7 +185,7 @@ class Change(Value):
     @property
     def changed(self) -> bool:
         """Whether something happened, or was asked for."""
-        return self.before is not None and (self.before is not self.after or self.note == "asked to stop")
+        return self.before is not None and (self.before is not self.after or self.note == ASKED_TO_STOP)
 
 
 class Operator(Protocol):

@@ -1,0 +1,79 @@
+"""Bells between processes: one FIFO a listener, in a directory beside the file.
+
+Whoever commits something that others wait for writes one byte into every FIFO of that topic. A bell is a hint: a
+listener also looks by itself now and then, so a lost ring costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from contextlib import suppress
+
+from qtool.engine.broker import Topic
+
+# ruff: noqa: PTH - ringing is on the path of every enqueue
+
+
+class FifoBell:
+    """A listener's own FIFO. Readable while it has rung."""
+
+    def __init__(self, directory: str, topic: Topic) -> None:
+        """Raises OSError."""
+        name = f"{topic}-{os.getpid()}-{os.urandom(4).hex()}"
+        self.path = f"{directory}/{name}"
+        draft = f"{directory}/new-{name}"
+        os.mkfifo(draft, 0o600)
+        # Open for both ways: a FIFO without a writer would read as ended all the time.
+        self._fd = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Named for its topic only once it is open: a ringer takes a FIFO that nobody has open for a dead one.
+        os.rename(draft, self.path)
+        self._pid = os.getpid()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def wait(self, timeout: float) -> bool:
+        rang = bool(select.select([self._fd], [], [], max(0.0, timeout))[0])
+        if rang:
+            try:
+                os.read(self._fd, 65536)
+            except BlockingIOError:
+                return False
+        return rang
+
+    def close(self) -> None:
+        os.close(self._fd)
+        if self._pid == os.getpid():
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+
+def ring(directory: str, *topics: Topic) -> None:
+    """Wake every listener to one of ``topics``; never fails and never blocks."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(topics):
+            _ring_one(f"{directory}/{name}")
+
+
+def _ring_one(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            # Nobody has it open: its listener died without closing it.
+            with suppress(OSError):
+                os.unlink(path)
+        return
+    try:
+        os.write(fd, b"!")
+    except OSError:
+        # Full of rings already, or its listener has just gone.
+        return
+    finally:
+        os.close(fd)

@@ -1,0 +1,78 @@
+"""What the embedded file asks of the file system: a local disk, a private directory, room."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from qtool.errors import BrokerError, BrokerFull, BrokerReadOnly, NetworkFileSystem
+
+NETWORK = frozenset(
+    "9p afs beegfs ceph cifs coda fuse.glusterfs fuse.sshfs glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split()
+)
+"""File system types where locks or shared memory do not hold between hosts, as the kernel names them."""
+
+# ruff: noqa: PTH - pathlib's import costs a one-job command a tenth of its time
+
+
+def kind_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:
+    """The type of the file system that holds ``path``; None where the system does not tell."""
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    best, kind = "", None
+    for line in lines:
+        _, point, found, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        # The last of several mounts on one point is the visible one.
+        if inside and len(point) >= len(best):
+            best, kind = point, found
+    return kind
+
+
+def refuse_network(path: str, url: str, mounts: str = "/proc/self/mounts") -> None:
+    """Raises NetworkFileSystem where ``path`` is not on a local disk."""
+    kind = kind_of(path, mounts)
+    if kind in NETWORK:
+        raise NetworkFileSystem(url=url, kind=kind)
+
+
+def prepare(path: str, directory: str) -> bool:
+    """Make the file (0600) and the directory beside it (0700) if they are not there; whether the file is new or empty.
+
+    Raises OSError.
+    """
+    parent = os.path.dirname(path) or "."
+    if not os.path.isdir(parent):
+        os.makedirs(parent, 0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name in (directory, f"{directory}/bells", f"{directory}/workers"):
+        if not os.path.isdir(name):
+            try:
+                os.mkdir(name, 0o700)
+            except FileExistsError:
+                continue
+    return os.path.getsize(path) == 0
+
+
+def is_full(path: str) -> bool:
+    """Whether the disk that holds ``path`` has no room for another page."""
+    try:
+        disk = os.statvfs(os.path.dirname(path) or ".")
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 64 * 1024
+
+
+def refusal(error: OSError, path: str, url: str) -> BrokerError:
+    """What an error of the system means for the file."""
+    why = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BrokerReadOnly(url=url, why=f"{why} ({error.filename or path})")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BrokerFull(url=url, why=why)
+    return BrokerError(url=url, why=f"{why} ({error.filename or path})")

@@ -1,0 +1,68 @@
+"""Counters and history of one transaction: gathered while jobs move, written once before the commit."""
+
+from __future__ import annotations
+
+import apsw
+
+from qtool.engine.brokers.sqlite.store import SQL
+from qtool.engine.rollup import Tally
+from qtool.engine.states import State
+
+COUNTED = {
+    State.SUCCEEDED: "succeeded",
+    State.DEAD: "dead",
+    State.RETRY: "retried",
+    State.CANCELLED: "cancelled",
+    State.EXPIRED: "expired",
+}
+"""The history's word for arriving in a state."""
+
+WAIT, RUN = "wait", "run"
+
+
+class Ledger:
+    """Adds up moves between states and what the history keeps of them."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self._deltas: dict[tuple[str, str], int] = {}
+        self._tallies: dict[str, Tally] = {}
+
+    def tally(self, queue: str) -> Tally:
+        """The history of ``queue`` in this second."""
+        found = self._tallies.get(queue)
+        if found is None:
+            found = self._tallies[queue] = Tally(int(self.now), 1, queue)
+        return found
+
+    def move(self, queue: str, before: State | str | None, after: State | str | None, count: int = 1) -> None:
+        """``count`` jobs went from one state to another; None is outside the file."""
+        deltas = self._deltas
+        if before is not None:
+            deltas[before, queue] = deltas.get((before, queue), 0) - count
+        if after is not None:
+            deltas[after, queue] = deltas.get((after, queue), 0) + count
+
+    def arrive(self, queue: str, before: State | str, after: State) -> None:
+        """One job moved to where the history takes note of it."""
+        self.move(queue, before, after)
+        self.tally(queue).count(COUNTED[after])
+
+    def write(self, db: apsw.Connection) -> None:
+        """Apply everything to the counters and the rollups."""
+        for (state, queue), by in self._deltas.items():
+            if by > 0:
+                db.execute(SQL["count_up"], (str(state), queue, by))
+            elif by < 0:
+                db.execute(SQL["count_down"], (-by, str(state), queue))
+        rows: list[tuple[int, str, str, int, int, float]] = []
+        for tally in self._tallies.values():
+            at, queue = tally.at, tally.queue
+            rows += ((at, queue, name, 0, count, 0.0) for name, count in tally.counters.items())
+            for series, histogram, total in ((WAIT, tally.wait, tally.wait_total), (RUN, tally.run, tally.run_total)):
+                for bucket, count in histogram.items():
+                    # The sum is kept with the first bucket only: it belongs to the whole histogram.
+                    rows.append((at, queue, series, bucket, count, total))
+                    total = 0.0
+        if rows:
+            db.executemany(SQL["roll_up"], rows)

@@ -1,0 +1,244 @@
+"""The Inspector side: snapshots, listings and history, none of which costs more when the file holds more jobs."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
+from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
+from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
+from qtool.engine.brokers.sqlite.store import SQL, Store
+from qtool.engine.clock import Clock
+from qtool.engine.job import Attempt, JobInfo
+from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
+from qtool.engine.states import Event, State
+from qtool.errors import AmbiguousJob, UnknownJob
+
+if TYPE_CHECKING:
+    from qtool.engine.filter import Filter
+
+Row = tuple[Any, ...]
+
+MOST_RUNS = 200
+"""Beyond so many runs of (queue, state) a listing walks the whole file instead of merging them."""
+
+
+class SqliteInspector:
+    """Looks at one embedded file."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    # --- the whole -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        now = self._clock.now()
+        with self._store.read() as db:
+            counts: dict[str, dict[State, int]] = {}
+            for queue, state, n in db.execute(SQL["counters"]):
+                counts.setdefault(queue, dict.fromkeys(State, 0))[State(state)] = n
+            paused = {queue for (queue,) in db.execute(SQL["paused"])}
+            for queue in paused:
+                counts.setdefault(queue, dict.fromkeys(State, 0))
+            recent = _tallies(db.execute(SQL["recent"], (int(now) - LATENCY_WINDOW, int(now))), LATENCY_WINDOW)
+            rates = _tallies(db.execute(SQL["recent"], (int(now) - RATE_WINDOW, int(now))), RATE_WINDOW)
+            oldest = {
+                queue: db.execute(SQL["oldest_ready"], {"queue": queue}).get
+                for queue, states in counts.items()
+                if states[State.READY]
+            }
+            workers = tuple(worker_from_json(info) for *_, info in db.execute(SQL["workers"]) if info)
+        queues = tuple(
+            _stats(queue, states, queue in paused, oldest.get(queue), rates.get(queue), recent.get(queue))
+            for queue, states in sorted(counts.items())
+            if any(states.values()) or queue in paused
+        )
+        return Snapshot(now, queues, workers)
+
+    def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
+        tallies: dict[tuple[int, int, str], Tally] = {}
+        with self._store.read() as db:
+            for span, at, queue, series, bucket, n, total in db.execute(SQL["history"], (int(since), until)):
+                if queues and queue not in queues:
+                    continue
+                key = (at, span, queue)
+                _note(tallies.setdefault(key, Tally(*key)), series, bucket, n, total)
+        return [tally.bucket() for tally in gather(tallies.values(), seconds)]
+
+    def check(self) -> list[str]:
+        wrong = self._store.integrity()
+        with self._store.read() as db:
+            for queue, state, said, found in db.execute(SQL["miscounted"]):
+                wrong.append(f"the counter of {state} jobs in queue {queue} says {said}, the file holds {found}")
+        return wrong
+
+    # --- jobs ----------------------------------------------------------------------------------------
+
+    def browse(
+        self,
+        where: Filter | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> Page:
+        condition, values = where.sql(self._clock.now()) if where is not None else ("", [])
+        with self._store.read() as db:
+            runs = _runs(db, where)
+            if runs is None:
+                rows = db.execute(*_stretch(None, condition, values, after, limit + 1, oldest_first)).fetchall()
+            else:
+                walks = [db.execute(*_stretch(run, condition, values, after, limit + 1, oldest_first)) for run in runs]
+                merged = heapq.merge(*walks, key=_key, reverse=not oldest_first)
+                rows = list(islice(merged, limit + 1))
+        jobs = tuple(job_info(row) for row in rows[:limit])
+        return Page(jobs, rows[limit - 1][0] if len(rows) > limit else None)
+
+    def count(self, where: Filter | None = None) -> int:
+        with self._store.read() as db:
+            runs = _runs(db, where)
+            if where is None or where.only_queues_and_states:
+                return sum(n for _, _, n in (runs if runs is not None else _counted(db)))
+            condition, values = where.sql(self._clock.now())
+            if runs is None:
+                found = db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).get
+                return int(found)
+            counting = f"SELECT count(*) FROM jobs WHERE queue = ? AND state = ? AND ({condition})"
+            return sum(int(db.execute(counting, (queue, state, *values)).get) for queue, state, _ in runs)
+
+    def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
+        with self._store.read() as db:
+            rows = [db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone() for id in ids]
+        return [job_info(row) if row is not None else None for row in rows]
+
+    def find(self, prefix: str) -> str:
+        with self._store.read() as db:
+            found = [str(id) for (id,) in db.execute(SQL["prefix"], (prefix, prefix + "\U0010ffff"))]
+        if not found or not prefix:
+            raise UnknownJob(id=prefix)
+        if len(found) > 1 and found[0] != prefix:
+            raise AmbiguousJob(id=prefix)
+        return found[0]
+
+    def attempts(self, id: str) -> list[Attempt]:
+        with self._store.read() as db:
+            rows = db.execute(SQL["attempts"], (id,)).fetchall()
+        return [
+            Attempt(
+                attempt=attempt,
+                worker=worker,
+                started_at=started_at,
+                finished_at=finished_at,
+                event=Event(event),
+                state=State(state),
+                error=failure(kind, message, detail),
+            )
+            for attempt, worker, started_at, finished_at, event, state, kind, message, detail in rows
+        ]
+
+
+# --- listings: a merge of the runs that the counters say are not empty ---------------------------------
+
+
+def _counted(db: apsw.Connection) -> list[tuple[str, str, int]]:
+    return [(queue, state, n) for queue, state, n in db.execute(SQL["counters"]) if n]
+
+
+def _runs(db: apsw.Connection, where: Filter | None) -> list[tuple[str, str, int]] | None:
+    """The (queue, state, count) runs that ``where`` confines itself to; None where it does not, or to too many."""
+    if where is None:
+        return None
+    queues, states = where.queues(), where.states()
+    if queues is None and states is None:
+        return None
+    runs = [
+        (queue, state, n)
+        for queue, state, n in _counted(db)
+        if (queues is None or queue in queues) and (states is None or state in states)
+    ]
+    return runs if len(runs) <= MOST_RUNS else None
+
+
+def _stretch(
+    run: tuple[str, str, int] | None,
+    condition: str,
+    values: Sequence[Any],
+    after: int | None,
+    limit: int,
+    oldest_first: bool,
+) -> tuple[str, list[Any]]:
+    """One walk along an index, and its values."""
+    terms, bound = [], []
+    if run is not None:
+        terms.append("queue = ? AND state = ?")
+        bound += run[:2]
+    if after is not None:
+        terms.append("seq > ?" if oldest_first else "seq < ?")
+        bound.append(after)
+    if condition:
+        terms.append(f"({condition})")
+        bound += values
+    index = "INDEXED BY jobs_state" if run is not None else "NOT INDEXED"
+    text = (
+        f"SELECT {JOB_COLUMNS} FROM jobs {index} {'WHERE ' + ' AND '.join(terms) if terms else ''} "
+        f"ORDER BY seq {'ASC' if oldest_first else 'DESC'} LIMIT {int(limit)}"
+    )
+    return text, bound
+
+
+def _key(row: Row) -> int:
+    return int(row[0])
+
+
+# --- history -----------------------------------------------------------------------------------------
+
+
+def _note(tally: Tally, series: str, bucket: int, n: int, total: float) -> None:
+    if series == WAIT:
+        tally.wait[bucket] = tally.wait.get(bucket, 0) + n
+        tally.wait_total += total
+    elif series == RUN:
+        tally.run[bucket] = tally.run.get(bucket, 0) + n
+        tally.run_total += total
+    else:
+        tally.count(series, n)
+
+
+def _tallies(rows: Iterable[Row] | Iterator[Row], seconds: int) -> dict[str, Tally]:
+    """What the last ``seconds`` saw, by queue."""
+    tallies: dict[str, Tally] = {}
+    for queue, series, bucket, n, total in rows:
+        if queue not in tallies:
+            tallies[queue] = Tally(0, seconds, queue)
+        _note(tallies[queue], series, bucket, n, total)
+    return tallies
+
+
+def _stats(
+    queue: str,
+    counts: dict[State, int],
+    paused: bool,
+    oldest: float | None,
+    rates: Tally | None,
+    recent: Tally | None,
+) -> QueueStats:
+    counted = rates.counters if rates is not None else {}
+    ended = sum(counted.get(name, 0) for name in ("succeeded", "dead", "cancelled", "expired"))
+    seen = recent.bucket() if recent is not None else None
+    return QueueStats(
+        name=queue,
+        paused=paused,
+        counts=counts,
+        oldest_ready_at=oldest,
+        in_rate=counted.get("enqueued", 0) / RATE_WINDOW,
+        out_rate=ended / RATE_WINDOW,
+        failed_rate=counted.get("dead", 0) / RATE_WINDOW,
+        wait=seen.wait if seen is not None else None,
+        run=seen.run if seen is not None else None,
+    )

@@ -1,0 +1,98 @@
+"""The Operator side: a person's changes, each verb one transaction for all its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import apsw
+
+from qtool.engine.broker import ASKED_TO_STOP, Change
+from qtool.engine.brokers.sqlite.doorbell import ring
+from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.store import SQL, Store
+from qtool.engine.brokers.sqlite.upkeep import forget_job
+from qtool.engine.clock import Clock
+from qtool.engine.states import FINAL, State
+
+Verb = Callable[[apsw.Connection, Ledger, str, int, str, State], Change]
+"""What to do with one job: database, ledger, id, key, queue, state."""
+
+
+class SqliteOperator:
+    """Changes what stands in one embedded file."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._bells = f"{store.directory}/bells"
+
+    def retry(self, ids: Sequence[str]) -> list[Change]:
+        changes = self._each(ids, _retry)
+        ring(self._bells, "ready")
+        return changes
+
+    def cancel(self, ids: Sequence[str]) -> list[Change]:
+        changes = self._each(ids, _cancel)
+        ring(self._bells, "finished", "control")
+        return changes
+
+    def delete(self, ids: Sequence[str]) -> list[Change]:
+        changes = self._each(ids, _delete)
+        ring(self._bells, "finished")
+        return changes
+
+    def pause(self, queue: str) -> bool:
+        with self._store.write(durable=True) as db:
+            db.execute(SQL["pause"], (queue, self._clock.now()))
+            return db.changes() > 0
+
+    def resume(self, queue: str) -> bool:
+        with self._store.write(durable=True) as db:
+            db.execute(SQL["resume"], (queue,))
+            resumed = db.changes() > 0
+        ring(self._bells, "ready")
+        return resumed
+
+    def _each(self, ids: Sequence[str], verb: Verb) -> list[Change]:
+        ledger = Ledger(self._clock.now())
+        changes = []
+        with self._store.write(durable=True) as db:
+            for id in ids:
+                row = db.execute(SQL["find_job"], (id,)).fetchone()
+                if row is None:
+                    changes.append(Change(id, None, None))
+                else:
+                    seq, queue, state = row
+                    changes.append(verb(db, ledger, id, seq, queue, State(state)))
+            ledger.write(db)
+        return changes
+
+
+def _retry(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    if state not in FINAL:
+        return Change(id, state, state, f"it is {state}, not finished")
+    try:
+        db.execute(SQL["restart"], {"seq": seq, "now": ledger.now})
+    except apsw.ConstraintError:
+        return Change(id, state, state, "another job holds its unique key now")
+    ledger.move(queue, state, State.READY)
+    return Change(id, state, State.READY)
+
+
+def _cancel(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    if state in FINAL:
+        return Change(id, state, state, f"it is {state} already")
+    if state is State.RUNNING:
+        db.execute(SQL["ask_to_stop"], (seq,))
+        return Change(id, state, state, ASKED_TO_STOP)
+    db.execute(SQL["finish_pending"], {"state": "cancelled", "now": ledger.now, "seq": seq})
+    ledger.arrive(queue, state, State.CANCELLED)
+    return Change(id, state, State.CANCELLED)
+
+
+def _delete(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    if state is State.RUNNING:
+        return Change(id, state, state, "it is running: cancel it first")
+    forget_job(db, seq)
+    ledger.move(queue, state, None)
+    return Change(id, state, None)

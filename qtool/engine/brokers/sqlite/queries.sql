@@ -1,0 +1,211 @@
+-- Named statements: each runs under the name above it. Values are always bound.
+
+-- name: insert
+INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: holder
+SELECT id FROM jobs WHERE id = :id
+UNION ALL
+SELECT id FROM jobs
+WHERE unique_key = :unique AND unique_key IS NOT NULL AND state IN ('waiting', 'scheduled', 'ready', 'running', 'retry')
+LIMIT 1;
+
+-- name: claimable
+SELECT queue FROM counters
+WHERE state = 'ready' AND n > 0 AND queue NOT IN (SELECT queue FROM paused);
+
+-- name: claim
+UPDATE jobs
+SET state = 'running', token = :token, worker = :worker, attempt = attempt + 1, started_at = :now, cancel = 0,
+    progress = NULL, message = NULL
+WHERE seq IN (
+    SELECT seq FROM jobs WHERE state = 'ready' AND queue = :queue
+    ORDER BY priority DESC, ready_at, seq LIMIT :count
+)
+RETURNING id, task, queue, token, attempt, failures, crashes, body, options, seq, ready_at, priority;
+
+-- name: due
+UPDATE jobs SET state = 'ready', ready_at = due_at, due_at = NULL
+WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT 1000);
+
+-- name: due_states
+SELECT queue, state, count(*) FROM jobs
+WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT 1000)
+GROUP BY queue, state;
+
+-- name: next_due
+SELECT min(due_at) FROM jobs WHERE due_at IS NOT NULL;
+
+-- name: overdue
+SELECT seq, queue, state FROM jobs
+WHERE expires_at <= :now AND expires_at IS NOT NULL AND state IN ('waiting', 'scheduled', 'ready', 'retry')
+ORDER BY expires_at LIMIT 1000;
+
+-- name: finish_pending
+UPDATE jobs SET state = :state, finished_at = :now, due_at = NULL WHERE seq = :seq;
+
+-- name: succeed
+UPDATE jobs
+SET state = 'succeeded', token = NULL, started_at = ?, finished_at = ?, result = ?,
+    error_type = NULL, error_message = NULL, error_detail = NULL, progress = NULL
+WHERE seq = ? AND token = ?;
+
+-- name: settle
+UPDATE jobs
+SET state = :state, token = NULL, started_at = :started_at, finished_at = :finished_at, result = :result,
+    due_at = :due_at, ready_at = coalesce(:ready_at, ready_at), reason = :reason,
+    error_type = coalesce(:error_type, error_type), error_message = coalesce(:error_message, error_message),
+    error_detail = coalesce(:error_detail, error_detail),
+    attempt = attempt - :refund, failures = failures + :failure, crashes = crashes + :crash, progress = NULL
+WHERE seq = :seq AND token = :token
+RETURNING worker;
+
+-- name: held
+SELECT cancel FROM jobs WHERE seq = ? AND token = ?;
+
+-- name: report
+UPDATE jobs SET progress = coalesce(?, progress), message = coalesce(?, message) WHERE seq = ? AND token = ?;
+
+-- name: add_attempt
+INSERT INTO attempts (seq, attempt, worker, started_at, finished_at, event, state, error_type, error_message, error_detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_output
+INSERT INTO output (seq, attempt, start, stream, data) VALUES (?, ?, ?, ?, ?);
+
+-- name: output_of
+SELECT stream, start, data FROM output WHERE seq = ? AND attempt = ? ORDER BY start;
+
+-- name: drop_output
+DELETE FROM output WHERE seq = ? AND attempt = ?;
+
+-- name: beat
+INSERT INTO workers (id, beat, lease, info) VALUES (?, 1, ?, ?)
+ON CONFLICT (id) DO UPDATE SET beat = beat + 1, lease = excluded.lease, info = excluded.info;
+
+-- name: introduce
+INSERT INTO workers (id, beat, lease, info) VALUES (?, 0, ?, NULL) ON CONFLICT (id) DO NOTHING;
+
+-- name: workers
+SELECT id, beat, lease, info FROM workers ORDER BY id;
+
+-- name: forget
+DELETE FROM workers WHERE id = ?;
+
+-- name: held_by
+SELECT seq, queue, attempt, crashes, started_at FROM jobs
+WHERE state = 'running' AND worker = :worker
+  AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
+
+-- name: holders
+SELECT DISTINCT worker FROM jobs
+WHERE state = 'running' AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
+
+-- name: give_back
+UPDATE jobs SET state = 'ready', token = NULL, attempt = attempt - 1, ready_at = :now WHERE seq = :seq;
+
+-- name: rescue
+UPDATE jobs
+SET state = :state, token = NULL, due_at = :due_at, finished_at = :finished_at, reason = :reason,
+    crashes = crashes + :crash, error_type = :error_type, error_message = :error_message, error_detail = NULL,
+    progress = NULL
+WHERE seq = :seq;
+
+-- name: find_job
+SELECT seq, queue, state FROM jobs WHERE id = ?;
+
+-- name: state_of
+SELECT state FROM jobs WHERE seq = ?;
+
+-- name: restart
+UPDATE jobs
+SET state = 'ready', ready_at = :now, due_at = NULL, finished_at = NULL, expires_at = NULL, reason = NULL, result = NULL,
+    failures = 0, crashes = 0, cancel = 0, error_type = NULL, error_message = NULL, error_detail = NULL
+WHERE seq = :seq;
+
+-- name: ask_to_stop
+UPDATE jobs SET cancel = 1 WHERE seq = ?;
+
+-- name: delete_job
+DELETE FROM jobs WHERE seq = ?;
+
+-- name: delete_attempts
+DELETE FROM attempts WHERE seq = ?;
+
+-- name: delete_output
+DELETE FROM output WHERE seq = ?;
+
+-- name: pause
+INSERT INTO paused (queue, at) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: resume
+DELETE FROM paused WHERE queue = ?;
+
+-- name: count_up
+INSERT INTO counters (state, queue, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n;
+
+-- name: count_down
+UPDATE counters SET n = n - ? WHERE state = ? AND queue = ?;
+
+-- name: roll_up
+INSERT INTO rollups (span, at, queue, series, bucket, n, total) VALUES (1, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET n = n + excluded.n, total = total + excluded.total;
+
+-- name: thin
+INSERT INTO rollups (span, at, queue, series, bucket, n, total)
+SELECT :span, at - at % :span, queue, series, bucket, sum(n), sum(total) FROM rollups
+WHERE span = :from_span AND at < :before
+GROUP BY at - at % :span, queue, series, bucket
+ON CONFLICT DO UPDATE SET n = n + excluded.n, total = total + excluded.total;
+
+-- name: drop_rollups
+DELETE FROM rollups WHERE span = :span AND at < :before;
+
+-- name: counters
+SELECT queue, state, n FROM counters;
+
+-- name: paused
+SELECT queue FROM paused;
+
+-- name: oldest_ready
+SELECT min(ready_at) FROM (
+    SELECT (SELECT min(ready_at) FROM jobs WHERE state = 'ready' AND queue = :queue AND priority = p.value) AS ready_at
+    FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS p
+);
+
+-- name: recent
+SELECT queue, series, bucket, sum(n), sum(total) FROM rollups
+WHERE span = 1 AND at >= ? AND at <= ?
+GROUP BY queue, series, bucket;
+
+-- name: history
+SELECT span, at, queue, series, bucket, n, total FROM rollups
+WHERE span IN (1, 60, 3600) AND at >= ?1 - span AND at + span > ?1 AND at < ?2;
+
+-- name: miscounted
+SELECT queue, state, coalesce(said, 0), coalesce(found, 0)
+FROM (SELECT queue, state, n AS said FROM counters WHERE n > 0)
+FULL JOIN (SELECT queue, state, count(*) AS found FROM jobs GROUP BY queue, state) USING (queue, state)
+WHERE said IS NOT found;
+
+-- name: prefix
+SELECT id FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT 2;
+
+-- name: attempts
+SELECT attempt, worker, started_at, finished_at, event, state, error_type, error_message, error_detail
+FROM attempts WHERE seq = (SELECT seq FROM jobs WHERE id = ?) ORDER BY rowid;
+
+-- name: result
+SELECT id, state, result, reason, error_type, error_message, error_detail FROM jobs WHERE id = ?;
+
+-- name: output
+SELECT stream, start, data FROM output
+WHERE seq = :seq AND attempt = coalesce(:attempt, (SELECT max(attempt) FROM output WHERE seq = :seq))
+  AND start + length(data) > :after
+ORDER BY start, rowid;
+
+-- name: old_finished
+SELECT seq, queue, state FROM (
+    SELECT seq, queue, state, finished_at FROM jobs WHERE queue = :queue AND state = :state ORDER BY seq LIMIT 1000
+) WHERE finished_at < :before;

@@ -1,0 +1,88 @@
+"""A worker's slate: one small file that outlives it and says which jobs it had really started.
+
+The supervisor creates and locks it (``flock``); its children inherit the descriptor, so the lock is free exactly when
+all of them are gone. Each slot is eight bytes: the lease key of the job that started there last, 0 for none. A rescuer
+that gets the lock blames only those jobs for the crash; what was claimed ahead and never started is innocent. The bytes
+are written through a shared mapping, which costs a store and survives the death of every process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+
+_KEY = struct.Struct("<q")
+
+
+class FileSlate:
+    """The worker's side: created and locked by the supervisor, attached by its children."""
+
+    def __init__(self, fd: int, path: str, slots: int) -> None:
+        self.fd = fd
+        self.path = path
+        self._map = mmap.mmap(fd, max(1, slots) * _KEY.size)
+
+    @classmethod
+    def create(cls, path: str, slots: int) -> FileSlate:
+        """Make and lock the file; its descriptor is inheritable. Raises OSError."""
+        draft = f"{path}.new"
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(fd, max(1, slots) * _KEY.size)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.set_inheritable(fd, True)
+        # Named only once it is locked, so that no rescuer finds it free.
+        os.rename(draft, path)
+        return cls(fd, path, slots)
+
+    @classmethod
+    def attach(cls, fd: int) -> FileSlate:
+        """The slate behind an inherited descriptor."""
+        return cls(fd, "", os.fstat(fd).st_size // _KEY.size)
+
+    def mark(self, slot: int, key: int) -> None:
+        _KEY.pack_into(self._map, slot * _KEY.size, key)
+
+    def close(self) -> None:
+        """Remove the file and let go of the lock (in the supervisor; children just end)."""
+        self._map.close()
+        if self.path:
+            os.unlink(self.path)
+        os.close(self.fd)
+
+
+class DeadSlate:
+    """The rescuer's side: a slate whose worker and children are all gone, held while its jobs are taken back."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+
+    @classmethod
+    def seize(cls, path: str) -> DeadSlate | None:
+        """The slate at ``path`` if nobody lives behind it; None if somebody does, or another rescuer was first."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another rescuer may have removed it between the two calls.
+            if os.fstat(fd).st_nlink:
+                return cls(fd, path)
+        except BlockingIOError:
+            pass
+        os.close(fd)
+        return None
+
+    def started(self) -> frozenset[int]:
+        """The keys of the jobs that had started last in each slot."""
+        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        return frozenset(key for (key,) in _KEY.iter_unpack(data) if key)
+
+    def close(self, *, remove: bool) -> None:
+        """Let go; ``remove`` when its jobs are safe."""
+        if remove:
+            os.unlink(self._path)
+        os.close(self._fd)
