@@ -52,9 +52,9 @@ def parse_offset(text: str) -> float | None:
 
 
 def parse_time(text: str, now: float) -> float:
-    """Seconds since the epoch for ISO 8601 (without a zone: the machine's own), or for ``+5m`` and ``-1h`` from ``now``.
+    """Seconds since the epoch for ISO 8601, or for ``+5m`` and ``-1h`` from ``now``.
 
-    Raises BadTime, also for what lies more than a hundred years from ``now``.
+    Without a zone it is the machine's own. Raises BadTime, also for what lies more than a hundred years from ``now``.
     """
     offset = parse_offset(text)
     if offset is not None:

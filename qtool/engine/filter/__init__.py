@@ -23,18 +23,20 @@ without an error, and ``not error~x``, ``error!~x``, ``worker!=a`` take them in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qtool.engine.filter.nodes import Node, confined_queues, confined_states, counted
 from qtool.engine.filter.parser import parse_text, quote
-from qtool.engine.job import JobInfo
-from qtool.engine.states import State
+from qtool.engine.value import Value
+
+if TYPE_CHECKING:
+    from qtool.engine.job import JobInfo
+    from qtool.engine.states import State
 
 __all__ = ["Filter", "parse", "quote"]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Value):
     """A parsed filter; make one with :func:`parse`."""
 
     text: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from qtool.engine.job import JobInfo
 from qtool.engine.states import PENDING, State
+from qtool.engine.value import Value
 
 _BEYOND_ASCII = re.compile(r"[^ -~]")
 _SMALL = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -24,8 +24,7 @@ def escape_json(text: str) -> str:
     return _BEYOND_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Value):
     """A field that holds text."""
 
     column: str
@@ -47,8 +46,7 @@ class Text:
         return f"coalesce({condition}, 0)" if self.nullable else condition
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Value):
     """A field that holds a number: a count, a time, or a span of seconds."""
 
     column: str
@@ -87,7 +85,7 @@ def _runtime(job: JobInfo, now: float) -> float | None:
 
 
 _ERROR = "CASE WHEN coalesce(error_message, '') = '' THEN error_type ELSE error_type || ': ' || error_message END"
-# A job that waits for its time or its parents has been waiting since it was due, whatever an earlier attempt left behind.
+# A job that waits for its time or its parents waits since it was due, whatever an earlier attempt left behind.
 _LATER = ", ".join(f"'{state}'" for state in sorted(PENDING - {State.READY}))
 _WAIT = (
     f"CASE WHEN state = '{State.READY}' THEN {{now}} - coalesce(ready_at, due_at, created_at)"
@@ -107,18 +105,18 @@ TEXTS: dict[str, Text] = {
 }
 REASON = Text("reason", lambda job: job.reason)
 COUNTS: dict[str, Quantity] = {
-    "priority": Quantity("priority", lambda job, now: job.priority, nullable=False),
-    "attempt": Quantity("attempt", lambda job, now: job.attempt, nullable=False),
-    "failures": Quantity("failures", lambda job, now: job.failures, nullable=False),
-    "crashes": Quantity("crashes", lambda job, now: job.crashes, nullable=False),
+    "priority": Quantity("priority", lambda job, _: job.priority, nullable=False),
+    "attempt": Quantity("attempt", lambda job, _: job.attempt, nullable=False),
+    "failures": Quantity("failures", lambda job, _: job.failures, nullable=False),
+    "crashes": Quantity("crashes", lambda job, _: job.crashes, nullable=False),
 }
-CREATED = Quantity("created_at", lambda job, now: job.created_at, nullable=False)
+CREATED = Quantity("created_at", lambda job, _: job.created_at, nullable=False)
 TIMES: dict[str, Quantity] = {
     "created": CREATED,
-    "due": Quantity("due_at", lambda job, now: job.due_at),
-    "started": Quantity("started_at", lambda job, now: job.started_at),
-    "finished": Quantity("finished_at", lambda job, now: job.finished_at),
-    "expires": Quantity("expires_at", lambda job, now: job.expires_at),
+    "due": Quantity("due_at", lambda job, _: job.due_at),
+    "started": Quantity("started_at", lambda job, _: job.started_at),
+    "finished": Quantity("finished_at", lambda job, _: job.finished_at),
+    "expires": Quantity("expires_at", lambda job, _: job.expires_at),
 }
 SPANS: dict[str, Quantity] = {
     "wait": Quantity(f"({_WAIT})", _wait),

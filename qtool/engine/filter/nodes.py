@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from qtool.engine.filter.fields import CREATED, TEXTS, Quantity, Text, escape_json, fold
-from qtool.engine.job import JobInfo
 from qtool.engine.states import State
+from qtool.engine.value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtool.engine.job import JobInfo
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
@@ -30,11 +33,11 @@ _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 class Node(Protocol):
     """A condition on a job."""
 
-    def sql(self, now: float, params: list[object]) -> str:
+    def sql(self, now: float, params: list[object], /) -> str:
         """The condition in SQL, in parentheses where it needs them; what it binds is appended to ``params``."""
         ...
 
-    def matches(self, job: JobInfo, now: float) -> bool: ...
+    def matches(self, job: JobInfo, now: float, /) -> bool: ...
 
 
 def _bind(text: str, params: list[object]) -> str:
@@ -51,38 +54,36 @@ def _bind(text: str, params: list[object]) -> str:
 # --- terms -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Value):
     """The whole text is one of these."""
 
     field: Text
     values: tuple[str, ...]
 
-    def sql(self, now: float, params: list[object]) -> str:
+    def sql(self, _now: float, params: list[object]) -> str:
         subject = self.field.sql(params)
         marks = [_bind(value, params) for value in self.values]
         return self.field.never_null(
             f"{subject} = {marks[0]}" if len(marks) == 1 else f"{subject} IN ({', '.join(marks)})"
         )
 
-    def matches(self, job: JobInfo, now: float) -> bool:
+    def matches(self, job: JobInfo, _now: float) -> bool:
         return self.field.read(job) in self.values
 
 
-@dataclass(frozen=True, slots=True)
-class Glob:
+class Glob(Value):
     """The text fits a pattern of ``*`` and ``?``. As in SQLite, a text ends at its first NUL here."""
 
     field: Text
     pattern: str
 
-    def sql(self, now: float, params: list[object]) -> str:
+    def sql(self, _now: float, params: list[object]) -> str:
         if "\0" in self.pattern:
             return "0"
         subject = self.field.sql(params)
         return self.field.never_null(f"{subject} GLOB {_bind(self.pattern.replace('[', '[[]'), params)}")
 
-    def matches(self, job: JobInfo, now: float) -> bool:
+    def matches(self, job: JobInfo, _now: float) -> bool:
         text = self.field.read(job)
         return text is not None and fits(self.pattern, text)
 
@@ -116,8 +117,7 @@ def _pieces(pattern: str) -> list[str]:
     return re.sub(r"\*+", "*", _as_glob_sees(pattern)).split("*")
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(Value):
     """There is a value at all."""
 
     field: Text | Quantity
@@ -131,19 +131,18 @@ class Present:
         return value is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Value):
     """The text contains ``needle``, whatever the case of A to Z."""
 
     field: Text
     needle: str
     """Folded, and escaped where the field is JSON: make one with :func:`contains`."""
 
-    def sql(self, now: float, params: list[object]) -> str:
+    def sql(self, _now: float, params: list[object]) -> str:
         subject = self.field.sql(params)
         return self.field.never_null(f"instr(lower({subject}), {_bind(self.needle, params)}) > 0")
 
-    def matches(self, job: JobInfo, now: float) -> bool:
+    def matches(self, job: JobInfo, _now: float) -> bool:
         text = self.field.read(job)
         return text is not None and self.needle in fold(text)
 
@@ -158,24 +157,22 @@ def anywhere(needle: str) -> Node:
     return Or(tuple(contains(TEXTS[name], needle) for name in ("id", "task", "args")))
 
 
-@dataclass(frozen=True, slots=True)
-class StateIn:
+class StateIn(Value):
     """The state is one of these."""
 
     states: frozenset[State]
 
-    def sql(self, now: float, params: list[object]) -> str:
+    def sql(self, _now: float, params: list[object]) -> str:
         if not self.states:
             return "0"
         params.extend(sorted(str(state) for state in self.states))
         return "state = ?" if len(self.states) == 1 else f"state IN ({', '.join('?' * len(self.states))})"
 
-    def matches(self, job: JobInfo, now: float) -> bool:
+    def matches(self, job: JobInfo, _now: float) -> bool:
         return job.state in self.states
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Value):
     """A number stands in this relation to another."""
 
     field: Quantity
@@ -206,8 +203,7 @@ def aged(op: str, seconds: float) -> Compared:
 # --- combinations ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Value):
     """All hold."""
 
     parts: tuple[Node, ...]
@@ -219,8 +215,7 @@ class And:
         return all(part.matches(job, now) for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Value):
     """At least one holds."""
 
     parts: tuple[Node, ...]
@@ -232,8 +227,7 @@ class Or:
         return any(part.matches(job, now) for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Value):
     """It does not hold; make one with :func:`negated`."""
 
     part: Node

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from qtool.engine import times
 from qtool.engine.filter import fields, nodes
-from qtool.engine.filter.fields import Quantity, Text
 from qtool.engine.filter.nodes import And, AnyOf, Compared, Glob, Node, Or, Present, StateIn, negated
 from qtool.engine.states import FINAL, PENDING, UNFINISHED, Reason, State
 from qtool.errors import BadDuration, BadFilter, BadTime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtool.engine.filter.fields import Quantity, Text
 
 MAX_TEXT = 20_000
 MAX_TERMS = 200
@@ -196,6 +199,9 @@ class _Parser:
             return self.time_term(name, fields.TIMES[name], operator, at)
         if name in fields.SPANS or name == fields.AGE:
             return self.span_term(name, operator, at)
+        return self.unknown_field(name, start, operator, at)
+
+    def unknown_field(self, name: str, start: int, operator: str, at: int) -> NoReturn:
         hint = "tag.NAME" if name.partition(".")[0] in ("tag", "tags") else None
         written = self.text[start : at + len(operator)]
         why = _unknown("field", name, fields.FIELDS, hint)
@@ -252,7 +258,7 @@ class _Parser:
 
     def time_term(self, name: str, field: Quantity, operator: str, at: int) -> Node:
         if operator == ":":
-            return self.presence(name, field, ORDER_OPERATORS)
+            return self.presence(name, field)
         self.check_operator(name, operator, (*ORDER_OPERATORS, ":*"), at)
         start, value = self.value()
         offset = self.read(start, value, times.parse_offset)
@@ -264,16 +270,16 @@ class _Parser:
     def span_term(self, name: str, operator: str, at: int) -> Node:
         field = fields.SPANS.get(name, fields.CREATED)
         if operator == ":":
-            return self.presence(name, field, ORDER_OPERATORS)
+            return self.presence(name, field)
         self.check_operator(name, operator, (*ORDER_OPERATORS, ":*"), at)
         start, value = self.value()
         seconds = self.read(start, value, times.parse_duration)
         return nodes.aged(operator, seconds) if name == fields.AGE else Compared(field, operator, seconds)
 
-    def presence(self, name: str, field: Quantity, operators: Iterable[str]) -> Node:
+    def presence(self, name: str, field: Quantity) -> Node:
         start, value = self.value()
         if value != "*":
-            self.fail(start, f"{name} takes {' '.join(operators)} and a value, or :* for any value at all")
+            self.fail(start, f"{name} takes {' '.join(ORDER_OPERATORS)} and a value, or :* for any value at all")
         return Present(field)
 
     # --- values --------------------------------------------------------------------------------------
@@ -365,5 +371,5 @@ def _unknown(what: str, word: str, known: tuple[str, ...], hint: str | None = No
     from difflib import get_close_matches
 
     close = [hint] if hint else get_close_matches(word, known, n=1)
-    meant = f", did you mean {close[0]}?" if close else ";"
+    meant = f", did you mean {close[0]}?" if close else "."
     return f"{word!r} is not a {what}{meant} Known: {', '.join(known)}"
