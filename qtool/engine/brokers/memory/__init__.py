@@ -1,0 +1,40 @@
+"""Queues in this process's memory: the reference for what every adapter does, and a broker for tests.
+
+Each :func:`open_memory` is a store of its own. Threads may share it; processes cannot, and it dies with its process.
+"""
+
+from __future__ import annotations
+
+from qtool.engine.broker import Adapter, Capabilities
+from qtool.engine.brokers.memory.broker import MemoryBroker
+from qtool.engine.brokers.memory.inspector import MemoryInspector
+from qtool.engine.brokers.memory.operator import MemoryOperator
+from qtool.engine.brokers.memory.results import MemoryResults
+from qtool.engine.brokers.memory.store import Store
+from qtool.engine.clock import Clock, SystemClock
+from qtool.engine.policy import KEEP, Retention
+
+CAPABILITIES = Capabilities(
+    name="memory",
+    shared=False,
+    durable=False,
+    weakened={
+        1: "the jobs lie in this process's memory and die with it",
+        2: "only workers in this process see the jobs",
+        6: "there is no store to fail but this process, and all ends with it",
+    },
+)
+
+
+def open_memory(url: str = "memory:", *, clock: Clock | None = None, retention: Retention = KEEP) -> Adapter:
+    """A new, empty store in memory; ``url`` only names it."""
+    store = Store(clock or SystemClock(), retention)
+    return Adapter(
+        url=url,
+        capabilities=CAPABILITIES,
+        broker=MemoryBroker(store),
+        operator=MemoryOperator(store),
+        inspector=MemoryInspector(store),
+        results=MemoryResults(store),
+        close=store.close,
+    )
