@@ -204,7 +204,10 @@ class Operator(Protocol):
         ...
 
     def pause(self, queue: str) -> bool:
-        """Nothing more is claimed from the queue; running jobs go on. False if it was paused. A queue may be paused before its first job."""
+        """Nothing more is claimed from the queue; running jobs go on. False if it was paused.
+
+        A queue may be paused before its first job.
+        """
         ...
 
     def resume(self, queue: str) -> bool:

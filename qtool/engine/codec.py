@@ -10,17 +10,21 @@ envelope  the whole job as one object with ``"v": 1``: what ``export`` writes an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtool.engine.job import NOTHING, UNSAID, Job, Policy
 from qtool.errors import NotSerialisable, PayloadTooLarge, Undecodable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERSION = 1
 MAX_PAYLOAD = 16 * 1024 * 1024
 """Bytes of encoded arguments or result; beyond it a store of files is the right place."""
 
 _strict = json.JSONEncoder(separators=(",", ":"), check_circular=True, allow_nan=False).encode
+_quoted = json.encoder.encode_basestring_ascii
+_TEXT = {str}
 
 
 def encode_value(value: Any, what: str) -> str:
@@ -29,6 +33,10 @@ def encode_value(value: Any, what: str) -> str:
         text = _strict(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise NotSerialisable(what=what, why=_reason(error)) from None
+    return _limited(text)
+
+
+def _limited(text: str) -> str:
     if len(text) > MAX_PAYLOAD:
         raise PayloadTooLarge(size=len(text), limit=MAX_PAYLOAD)
     return text
@@ -36,6 +44,9 @@ def encode_value(value: Any, what: str) -> str:
 
 def encode_body(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """``[args, kwargs]``. Raises NotSerialisable, PayloadTooLarge."""
+    if not kwargs and {*map(type, args)} <= _TEXT:
+        # What a pipe brings, at a quarter of the price.
+        return _limited(f"[[{','.join(map(_quoted, args))}],{{}}]")
     return encode_value((args, kwargs if type(kwargs) is dict else dict(kwargs)), "The job's arguments")
 
 

@@ -87,7 +87,7 @@ class Lease(NamedTuple):
     body: str
     """The arguments, encoded: :func:`qtool.engine.codec.decode_body`."""
     options: str | None
-    """Policy, tags and parents, encoded; None where the job says nothing: :func:`~qtool.engine.codec.decode_options`."""
+    """Policy, tags and parents, encoded, or None: :func:`qtool.engine.codec.decode_options`."""
     key: int
     """The adapter's own handle, a positive number."""
     ready_at: float

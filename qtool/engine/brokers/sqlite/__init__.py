@@ -22,7 +22,7 @@ def path_of(url: str) -> str:
     if path.startswith("//"):
         # The authority part is empty, or the path was written with two slashes: sqlite://file.db.
         path = path[2:]
-    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib costs a one-job command too much
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def open_sqlite(url: str, *, clock: Clock | None = None, retention: Retention = KEEP) -> Adapter:

@@ -10,10 +10,10 @@ import errno
 import os
 import select
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Topic
-
-# ruff: noqa: PTH - ringing is on the path of every enqueue
+if TYPE_CHECKING:
+    from qtool.engine.broker import Topic
 
 
 class FifoBell:

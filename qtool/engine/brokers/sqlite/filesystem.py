@@ -8,11 +8,10 @@ import os
 from qtool.errors import BrokerError, BrokerFull, BrokerReadOnly, NetworkFileSystem
 
 NETWORK = frozenset(
-    "9p afs beegfs ceph cifs coda fuse.glusterfs fuse.sshfs glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split()
+    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs", "lustre"}
+    | {"ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
 )
 """File system types where locks or shared memory do not hold between hosts, as the kernel names them."""
-
-# ruff: noqa: PTH - pathlib's import costs a one-job command a tenth of its time
 
 
 def kind_of(path: str, mounts: str = "/proc/self/mounts") -> str | None:

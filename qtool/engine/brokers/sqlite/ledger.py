@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import apsw
+from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.store import SQL
 from qtool.engine.rollup import Tally
 from qtool.engine.states import State
+
+if TYPE_CHECKING:
+    import apsw
 
 COUNTED = {
     State.SUCCEEDED: "succeeded",
@@ -43,10 +46,10 @@ class Ledger:
         if after is not None:
             deltas[after, queue] = deltas.get((after, queue), 0) + count
 
-    def arrive(self, queue: str, before: State | str, after: State) -> None:
-        """One job moved to where the history takes note of it."""
-        self.move(queue, before, after)
-        self.tally(queue).count(COUNTED[after])
+    def arrive(self, queue: str, before: State | str, after: State, count: int = 1) -> None:
+        """``count`` jobs moved to where the history takes note of them."""
+        self.move(queue, before, after, count)
+        self.tally(queue).count(COUNTED[after], count)
 
     def write(self, db: apsw.Connection) -> None:
         """Apply everything to the counters and the rollups."""

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-import apsw
 
 from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
 from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
 from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
-from qtool.engine.brokers.sqlite.store import SQL, Store
-from qtool.engine.clock import Clock
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
 from qtool.engine.states import Event, State
 from qtool.errors import AmbiguousJob, UnknownJob
 
 if TYPE_CHECKING:
-    from qtool.engine.filter import Filter
+    from collections.abc import Collection, Iterable, Sequence
 
-Row = tuple[Any, ...]
+    import apsw
+
+    from qtool.engine.clock import Clock
+    from qtool.engine.filter import Filter
 
 MOST_RUNS = 200
 """Beyond so many runs of (queue, state) a listing walks the whole file instead of merging them."""
@@ -41,19 +40,19 @@ class SqliteInspector:
         now = self._clock.now()
         with self._store.read() as db:
             counts: dict[str, dict[State, int]] = {}
-            for queue, state, n in db.execute(SQL["counters"]):
+            for queue, state, n in rows(db, "counters"):
                 counts.setdefault(queue, dict.fromkeys(State, 0))[State(state)] = n
-            paused = {queue for (queue,) in db.execute(SQL["paused"])}
+            paused = {queue for (queue,) in rows(db, "paused")}
             for queue in paused:
                 counts.setdefault(queue, dict.fromkeys(State, 0))
-            recent = _tallies(db.execute(SQL["recent"], (int(now) - LATENCY_WINDOW, int(now))), LATENCY_WINDOW)
-            rates = _tallies(db.execute(SQL["recent"], (int(now) - RATE_WINDOW, int(now))), RATE_WINDOW)
+            recent = _tallies(rows(db, "recent", (int(now) - LATENCY_WINDOW, int(now))), LATENCY_WINDOW)
+            rates = _tallies(rows(db, "recent", (int(now) - RATE_WINDOW, int(now))), RATE_WINDOW)
             oldest = {
                 queue: db.execute(SQL["oldest_ready"], {"queue": queue}).get
                 for queue, states in counts.items()
                 if states[State.READY]
             }
-            workers = tuple(worker_from_json(info) for *_, info in db.execute(SQL["workers"]) if info)
+            workers = tuple(worker_from_json(info) for *_, info in rows(db, "workers") if info)
         queues = tuple(
             _stats(queue, states, queue in paused, oldest.get(queue), rates.get(queue), recent.get(queue))
             for queue, states in sorted(counts.items())
@@ -64,7 +63,7 @@ class SqliteInspector:
     def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
         tallies: dict[tuple[int, int, str], Tally] = {}
         with self._store.read() as db:
-            for span, at, queue, series, bucket, n, total in db.execute(SQL["history"], (int(since), until)):
+            for span, at, queue, series, bucket, n, total in rows(db, "history", (int(since), until)):
                 if queues and queue not in queues:
                     continue
                 key = (at, span, queue)
@@ -74,7 +73,7 @@ class SqliteInspector:
     def check(self) -> list[str]:
         wrong = self._store.integrity()
         with self._store.read() as db:
-            for queue, state, said, found in db.execute(SQL["miscounted"]):
+            for queue, state, said, found in rows(db, "miscounted"):
                 wrong.append(f"the counter of {state} jobs in queue {queue} says {said}, the file holds {found}")
         return wrong
 
@@ -92,13 +91,15 @@ class SqliteInspector:
         with self._store.read() as db:
             runs = _runs(db, where)
             if runs is None:
-                rows = db.execute(*_stretch(None, condition, values, after, limit + 1, oldest_first)).fetchall()
+                found: list[Row] = db.execute(
+                    *_stretch(None, condition, values, after, limit + 1, oldest_first)
+                ).fetchall()
             else:
                 walks = [db.execute(*_stretch(run, condition, values, after, limit + 1, oldest_first)) for run in runs]
                 merged = heapq.merge(*walks, key=_key, reverse=not oldest_first)
-                rows = list(islice(merged, limit + 1))
-        jobs = tuple(job_info(row) for row in rows[:limit])
-        return Page(jobs, rows[limit - 1][0] if len(rows) > limit else None)
+                found = list(islice(merged, limit + 1))
+        jobs = tuple(job_info(row) for row in found[:limit])
+        return Page(jobs, found[limit - 1][0] if len(found) > limit else None)
 
     def count(self, where: Filter | None = None) -> int:
         with self._store.read() as db:
@@ -107,19 +108,18 @@ class SqliteInspector:
                 return sum(n for _, _, n in (runs if runs is not None else _counted(db)))
             condition, values = where.sql(self._clock.now())
             if runs is None:
-                found = db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).get
-                return int(found)
+                return int(db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).get)
             counting = f"SELECT count(*) FROM jobs WHERE queue = ? AND state = ? AND ({condition})"
             return sum(int(db.execute(counting, (queue, state, *values)).get) for queue, state, _ in runs)
 
     def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
         with self._store.read() as db:
-            rows = [db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone() for id in ids]
-        return [job_info(row) if row is not None else None for row in rows]
+            found = [db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone() for id in ids]
+        return [job_info(row) if row is not None else None for row in found]
 
     def find(self, prefix: str) -> str:
         with self._store.read() as db:
-            found = [str(id) for (id,) in db.execute(SQL["prefix"], (prefix, prefix + "\U0010ffff"))]
+            found = [str(id) for (id,) in rows(db, "prefix", (prefix, prefix + "\U0010ffff"))]
         if not found or not prefix:
             raise UnknownJob(id=prefix)
         if len(found) > 1 and found[0] != prefix:
@@ -128,7 +128,7 @@ class SqliteInspector:
 
     def attempts(self, id: str) -> list[Attempt]:
         with self._store.read() as db:
-            rows = db.execute(SQL["attempts"], (id,)).fetchall()
+            found = rows(db, "attempts", (id,))
         return [
             Attempt(
                 attempt=attempt,
@@ -139,7 +139,7 @@ class SqliteInspector:
                 state=State(state),
                 error=failure(kind, message, detail),
             )
-            for attempt, worker, started_at, finished_at, event, state, kind, message, detail in rows
+            for attempt, worker, started_at, finished_at, event, state, kind, message, detail in found
         ]
 
 
@@ -147,7 +147,7 @@ class SqliteInspector:
 
 
 def _counted(db: apsw.Connection) -> list[tuple[str, str, int]]:
-    return [(queue, state, n) for queue, state, n in db.execute(SQL["counters"]) if n]
+    return [(queue, state, n) for queue, state, n in rows(db, "counters") if n]
 
 
 def _runs(db: apsw.Connection, where: Filter | None) -> list[tuple[str, str, int]] | None:
@@ -174,7 +174,8 @@ def _stretch(
     oldest_first: bool,
 ) -> tuple[str, list[Any]]:
     """One walk along an index, and its values."""
-    terms, bound = [], []
+    terms: list[str] = []
+    bound: list[Any] = []
     if run is not None:
         terms.append("queue = ? AND state = ?")
         bound += run[:2]
@@ -210,10 +211,10 @@ def _note(tally: Tally, series: str, bucket: int, n: int, total: float) -> None:
         tally.count(series, n)
 
 
-def _tallies(rows: Iterable[Row] | Iterator[Row], seconds: int) -> dict[str, Tally]:
+def _tallies(found: Iterable[Row], seconds: int) -> dict[str, Tally]:
     """What the last ``seconds`` saw, by queue."""
     tallies: dict[str, Tally] = {}
-    for queue, series, bucket, n, total in rows:
+    for queue, series, bucket, n, total in found:
         if queue not in tallies:
             tallies[queue] = Tally(0, seconds, queue)
         _note(tallies[queue], series, bucket, n, total)

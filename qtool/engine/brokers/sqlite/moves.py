@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -16,16 +15,18 @@ from qtool.engine.brokers.sqlite.doorbell import FifoBell, ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.rescue import Rescuer
 from qtool.engine.brokers.sqlite.rows import error_columns, worker_to_json
-from qtool.engine.brokers.sqlite.store import SQL, Store
-from qtool.engine.clock import Clock
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows
 from qtool.engine.codec import encode_body, encode_options
 from qtool.engine.job import Chunk, Job, Lease, Report, Settlement
 from qtool.engine.output import HEAD, TAIL, bound, size
-from qtool.engine.policy import Retention
 from qtool.engine.slate import FileSlate
 from qtool.engine.states import FINAL, Event, State
 
-Row = tuple[Any, ...]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtool.engine.clock import Clock
+    from qtool.engine.policy import Retention
 
 
 class _Enqueuing:
@@ -79,7 +80,7 @@ class SqliteBroker:
             except apsw.ConstraintError:
                 # An id that is there already; rare, so only now is each looked at by itself.
                 self._insert(group, now, one_by_one=True)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to every caller of the group, who raises it
             for each in group:
                 each.error = error
         for each in group:
@@ -105,7 +106,7 @@ class SqliteBroker:
         now = self._clock.now()
         if count <= 0 or not upkeep.anything_to_claim(self._store, now):
             return []
-        rows: list[Row] = []
+        taken: list[Row] = []
         ledger = Ledger(now)
         token = int.from_bytes(os.urandom(8), "big") >> 1
         with self._store.write(durable=False) as db:
@@ -116,23 +117,23 @@ class SqliteBroker:
             ledger = Ledger(now)
             if worker not in self._introduced:
                 db.execute(SQL["introduce"], (worker, lease))
-            claimable = {queue for (queue,) in db.execute(SQL["claimable"])}
+            claimable = {queue for (queue,) in rows(db, "claimable")}
             serve = [queue for queue in (queues or sorted(claimable)) if queue in claimable]
             self._turn += 1
             first = self._turn % len(serve) if serve else 0
             for queue in serve[first:] + serve[:first]:
-                wanted = {"token": token, "worker": worker, "now": now, "queue": queue, "count": count - len(rows)}
-                taken = db.execute(SQL["claim"], wanted).fetchall()
+                wanted = {"token": token, "worker": worker, "now": now, "queue": queue, "count": count - len(taken)}
+                some = rows(db, "claim", wanted)
                 # RETURNING gives rows in the order of the file; the claim's order is by priority, then by age.
-                taken.sort(key=_claim_order)
-                _count_out(queue, taken, ledger)
-                rows += taken
-                if len(rows) >= count:
+                some.sort(key=_claim_order)
+                _count_out(queue, some, ledger)
+                taken += some
+                if len(taken) >= count:
                     break
             ledger.write(db)
         self._introduced.add(worker)
         self._rescuer.saw(worker)
-        return [Lease._make(row[:11]) for row in rows]
+        return [Lease._make(row[:11]) for row in taken]
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         if not settlements:
@@ -153,13 +154,13 @@ class SqliteBroker:
         ledger = Ledger(now)
         applied = [True] * len(settlements)
         plain: list[Row] = []
+        durations: dict[str, list[float]] = {}
         with self._store.write(durable=False) as db:
             for index, each in enumerate(settlements):
                 if trusting and each.state is State.SUCCEEDED and not each.output:
                     lease = each.lease
                     plain.append((each.started_at, each.at, each.result, lease.key, lease.token))
-                    ledger.arrive(lease.queue, State.RUNNING, State.SUCCEEDED)
-                    ledger.tally(lease.queue).ran(each.at - each.started_at)
+                    durations.setdefault(lease.queue, []).append(each.at - each.started_at)
                 elif not _settle_one(db, each, ledger):
                     applied[index] = False
             if plain:
@@ -167,6 +168,11 @@ class SqliteBroker:
                 db.executemany(SQL["succeed"], plain)
                 if db.total_changes() - before != len(plain):
                     raise _LateError
+                for queue, seconds in durations.items():
+                    ledger.arrive(queue, State.RUNNING, State.SUCCEEDED, len(seconds))
+                    ran = ledger.tally(queue).ran
+                    for each_run in seconds:
+                        ran(each_run)
             ledger.write(db)
         return applied
 
@@ -177,7 +183,7 @@ class SqliteBroker:
         with self._store.write(durable=False) as db:
             db.execute(SQL["beat"], (worker.id, seconds, worker_to_json(worker)))
             for lease in leases:
-                row = db.execute(SQL["held"], (lease.key, lease.token)).fetchone()
+                row = first(db, "held", (lease.key, lease.token))
                 if row is None:
                     lost.add(lease.id)
                 elif row[0]:
@@ -219,7 +225,7 @@ class SqliteBroker:
         now = self._clock.now()
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
-            for seq, queue, *_ in db.execute(SQL["held_by"], {"worker": worker}).fetchall():
+            for seq, queue, *_ in rows(db, "held_by", {"worker": worker}):
                 db.execute(SQL["give_back"], {"seq": seq, "now": now})
                 ledger.move(queue, State.RUNNING, State.READY)
             db.execute(SQL["forget"], (worker,))
@@ -269,9 +275,9 @@ def _insert_each(db: apsw.Connection, each: _Enqueuing, ledger: Ledger) -> Recei
     return Receipt(tuple(ids), frozenset(existing))
 
 
-def _count_in(rows: list[Row], ledger: Ledger) -> None:
+def _count_in(inserted: list[Row], ledger: Ledger) -> None:
     queue, state, count = None, None, 0
-    for row in rows:
+    for row in inserted:
         if row[2] != queue or row[3] != state:
             if queue is not None:
                 _count_run(ledger, queue, state, count)
@@ -290,23 +296,24 @@ def _claim_order(row: Row) -> tuple[int, float, int]:
     return (-row[11], row[10], row[9])
 
 
-def _count_out(queue: str, rows: list[Row], ledger: Ledger) -> None:
-    if not rows:
+def _count_out(queue: str, taken: list[Row], ledger: Ledger) -> None:
+    if not taken:
         return
-    ledger.move(queue, State.READY, State.RUNNING, len(rows))
+    ledger.move(queue, State.READY, State.RUNNING, len(taken))
     tally = ledger.tally(queue)
-    tally.count("started", len(rows))
-    now = ledger.now
-    for row in rows:
-        tally.waited(now - row[10])
+    tally.count("started", len(taken))
+    now, waited = ledger.now, tally.waited
+    for row in taken:
+        waited(now - row[10])
 
 
 def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:
     lease, state = each.lease, each.state
     kind, message, detail = error_columns(each.failure)
     recorded = each.event in (Event.ERROR, Event.LEASE_LOST)
-    row = db.execute(
-        SQL["settle"],
+    row = first(
+        db,
+        "settle",
         {
             "state": state,
             "started_at": each.started_at,
@@ -324,7 +331,7 @@ def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:
             "seq": lease.key,
             "token": lease.token,
         },
-    ).fetchone()
+    )
     if row is None:
         return False
     if recorded:
@@ -346,7 +353,7 @@ def store_output(db: apsw.Connection, lease: Lease, chunks: Sequence[Chunk]) -> 
     whose = (lease.key, lease.attempt)
     kept: Sequence[Chunk] = chunks
     if size(chunks) > HEAD + TAIL:
-        stored = [Chunk(*row) for row in db.execute(SQL["output_of"], whose)]
+        stored = [Chunk(*row) for row in rows(db, "output_of", whose)]
         db.execute(SQL["drop_output"], whose)
         kept = bound([*stored, *chunks])
     db.executemany(SQL["add_output"], [(*whose, chunk.offset, chunk.stream, chunk.data) for chunk in kept])

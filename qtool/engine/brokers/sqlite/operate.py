@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import apsw
 
 from qtool.engine.broker import ASKED_TO_STOP, Change
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Store
+from qtool.engine.brokers.sqlite.store import SQL, Store, first
 from qtool.engine.brokers.sqlite.upkeep import forget_job
-from qtool.engine.clock import Clock
 from qtool.engine.states import FINAL, State
+
+if TYPE_CHECKING:
+    from qtool.engine.clock import Clock
 
 Verb = Callable[[apsw.Connection, Ledger, str, int, str, State], Change]
 """What to do with one job: database, ledger, id, key, queue, state."""
@@ -58,7 +61,7 @@ class SqliteOperator:
         changes = []
         with self._store.write(durable=True) as db:
             for id in ids:
-                row = db.execute(SQL["find_job"], (id,)).fetchone()
+                row = first(db, "find_job", (id,))
                 if row is None:
                     changes.append(Change(id, None, None))
                 else:

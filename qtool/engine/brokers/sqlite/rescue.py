@@ -8,14 +8,17 @@ rescuer's own monotonic clock, so that no jump of the wall clock rescues anythin
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Store
 from qtool.engine.broker import LEASE_SECONDS
-from qtool.engine.clock import Clock
+from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.store import SQL, Store, rows
 from qtool.engine.policy import MAX_CRASHES
 from qtool.engine.slate import DeadSlate
 from qtool.engine.states import Event, Reason, State
+
+if TYPE_CHECKING:
+    from qtool.engine.clock import Clock
 
 
 class Rescuer:
@@ -51,7 +54,7 @@ class Rescuer:
         directory = f"{self._store.directory}/workers"
         with self._store.translated():
             found = []
-            for name in os.listdir(directory):  # noqa: PTH208 - a plain listing, twice a second
+            for name in os.listdir(directory):
                 slate = DeadSlate.seize(f"{directory}/{name}")
                 if slate is not None:
                     found.append((name, slate))
@@ -60,12 +63,12 @@ class Rescuer:
     def _silent(self) -> list[str]:
         """The workers whose heartbeat has stood still for their whole lease."""
         with self._store.read() as db:
-            rows = {id: (beat, lease) for id, beat, lease, _ in db.execute(SQL["workers"])}
-            for (id,) in db.execute(SQL["holders"]):
-                rows.setdefault(id, (0, LEASE_SECONDS))
+            known = {id: (beat, lease) for id, beat, lease, _ in rows(db, "workers")}
+            for (id,) in rows(db, "holders"):
+                known.setdefault(id, (0, LEASE_SECONDS))
         seen = self._clock.monotonic()
         silent = []
-        for id, (beat, lease) in rows.items():
+        for id, (beat, lease) in known.items():
             last, since = self._beats.get(id, (-1, seen))
             if last == beat and seen - since >= lease:
                 silent.append(id)
@@ -74,7 +77,7 @@ class Rescuer:
                 self._beats[id] = (beat, since if last == -1 else seen)
                 if last == -1 and seen - since >= lease:
                     silent.append(id)
-        for id in self._beats.keys() - rows.keys():
+        for id in self._beats.keys() - known.keys():
             del self._beats[id]
         return silent
 
@@ -82,7 +85,7 @@ class Rescuer:
         """Its running jobs are retried at once; those in ``started`` (all, if None) are blamed for the crash."""
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
-            held = db.execute(SQL["held_by"], {"worker": worker}).fetchall()
+            held = rows(db, "held_by", {"worker": worker})
             for seq, queue, attempt, crashes, started_at in held:
                 blamed = started is None or seq in started
                 dead = blamed and crashes + 1 >= MAX_CRASHES

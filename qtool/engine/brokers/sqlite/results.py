@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.rows import failure
-from qtool.engine.brokers.sqlite.store import SQL, Store
+from qtool.engine.brokers.sqlite.store import Store, first, rows
 from qtool.engine.job import Chunk, Result
 from qtool.engine.output import since
 from qtool.engine.states import Reason, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SqliteResults:
@@ -19,7 +22,7 @@ class SqliteResults:
 
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         with self._store.read() as db:
-            rows = [db.execute(SQL["result"], (id,)).fetchone() for id in ids]
+            found = [first(db, "result", (id,)) for id in ids]
         return [
             None
             if row is None
@@ -30,14 +33,14 @@ class SqliteResults:
                 reason=Reason(row[3]) if row[3] else None,
                 error=failure(*row[4:7]),
             )
-            for row in rows
+            for row in found
         ]
 
     def output(self, id: str, *, attempt: int | None = None, after: int = 0) -> list[Chunk]:
         with self._store.read() as db:
-            row = db.execute(SQL["find_job"], (id,)).fetchone()
+            row = first(db, "find_job", (id,))
             if row is None:
                 return []
             wanted = {"seq": row[0], "attempt": attempt, "after": after}
-            chunks = [Chunk(*each) for each in db.execute(SQL["output"], wanted)]
+            chunks = [Chunk(*each) for each in rows(db, "output", wanted)]
         return since(chunks, after)

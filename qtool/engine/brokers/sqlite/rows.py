@@ -27,7 +27,8 @@ def job_info(row: tuple[Any, ...]) -> JobInfo:
     error = failure(error_type, error_message, error_detail)
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
-    policy, tags, parents = UNSAID, NOTHING, ()
+    policy, tags = UNSAID, NOTHING
+    parents: tuple[str, ...] = ()
     try:
         args, kwargs = decode_body(body)
         policy, tags, parents = decode_options(options)
@@ -73,7 +74,9 @@ def error_columns(error: Failure | None) -> tuple[str | None, str | None, str | 
     """``error_type``, ``error_message`` and ``error_detail`` (JSON) of an error."""
     if error is None:
         return None, None, None
-    detail = {name: value for name in ("traceback", "exit_code", "signal") if (value := getattr(error, name)) is not None}
+    detail = {
+        name: value for name in ("traceback", "exit_code", "signal") if (value := getattr(error, name)) is not None
+    }
     return _storable(error.type), _storable(error.message), json.dumps(detail) if detail else None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -20,6 +20,9 @@ from qtool.errors import (
     NotABroker,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
 APPLICATION_ID = 0x71746F6C
 """``qtol``: tells a qtool file from any other SQLite file."""
 
@@ -30,11 +33,14 @@ CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4000
 """The WAL is folded back into the file whenever it exceeds this many pages (16 MB)."""
 
-_HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs a one-job command a tenth of its time
+Row = tuple[Any, ...]
+"""What SQLite gives; the schema is STRICT, so each column's type is the one declared there."""
+
+_HERE = os.path.dirname(__file__)
 
 
 def _read(name: str) -> str:
-    with open(os.path.join(_HERE, name), encoding="utf-8") as file:  # noqa: PTH118, PTH123 - as above
+    with open(os.path.join(_HERE, name), encoding="utf-8") as file:
         return file.read()
 
 
@@ -47,6 +53,19 @@ def _named(text: str) -> dict[str, str]:
 
 
 SQL = _named(_read("queries.sql"))
+
+
+def rows(db: apsw.Connection, name: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+    """Everything that a named statement gives."""
+    found: list[Row] = db.execute(SQL[name], values).fetchall()
+    return found
+
+
+def first(db: apsw.Connection, name: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Row | None:
+    """The first row of a named statement; None where it gives none."""
+    row: Row | None = db.execute(SQL[name], values).fetchone()
+    return row
+
 
 MIGRATIONS: tuple[str, ...] = ("schema.sql",)
 """What turns schema version N into N + 1, by index; a new file runs them all."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import apsw
+from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Store
-from qtool.engine.policy import Retention
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, floor_to
 from qtool.engine.states import FINAL, State
+
+if TYPE_CHECKING:
+    import apsw
+
+    from qtool.engine.policy import Retention
 
 STRETCH = 1000
 """Rows a transaction of upkeep touches at most, so that nobody waits long for the write lock."""
@@ -43,7 +47,7 @@ def advance(store: Store, now: float) -> tuple[int, int, float | None]:
 def promote(db: apsw.Connection, now: float, ledger: Ledger) -> int:
     """A stretch of due jobs becomes ready; how many."""
     promoted = 0
-    for queue, state, count in db.execute(SQL["due_states"], {"now": now}).fetchall():
+    for queue, state, count in rows(db, "due_states", {"now": now}):
         ledger.move(queue, state, State.READY, count)
         promoted += count
     if promoted:
@@ -53,7 +57,7 @@ def promote(db: apsw.Connection, now: float, ledger: Ledger) -> int:
 
 def expire(db: apsw.Connection, now: float, ledger: Ledger) -> int:
     """A stretch of overdue jobs expires; how many."""
-    overdue = db.execute(SQL["overdue"], {"now": now}).fetchall()
+    overdue = rows(db, "overdue", {"now": now})
     for seq, queue, state in overdue:
         db.execute(SQL["finish_pending"], {"state": "expired", "now": now, "seq": seq})
         ledger.arrive(queue, state, State.EXPIRED)
@@ -67,12 +71,12 @@ def prune(store: Store, now: float, retention: Retention) -> int:
     neighbours keeps a few of them company a little longer, and no index has to be kept by the time of finishing.
     """
     with store.read() as db:
-        runs = [(queue, State(state)) for queue, state, n in db.execute(SQL["counters"]) if n and State(state) in FINAL]
-        old: list[tuple[int, str, str]] = []
-        for queue, state in runs:
-            if (keep := retention.seconds(state)) is not None:
-                wanted = {"queue": queue, "state": str(state), "before": now - keep}
-                old += db.execute(SQL["old_finished"], wanted).fetchall()
+        runs = [(queue, State(state)) for queue, state, n in rows(db, "counters") if n and State(state) in FINAL]
+        old: list[Row] = []
+        for queue, final in runs:
+            if (keep := retention.seconds(final)) is not None:
+                wanted = {"queue": queue, "state": str(final), "before": now - keep}
+                old += rows(db, "old_finished", wanted)
     if old:
         ledger = Ledger(now)
         with store.write(durable=False) as db:
