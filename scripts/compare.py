@@ -11,14 +11,18 @@ import shlex
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Adapter
 from qtool.engine.filter import parse
-from qtool.engine.job import JobInfo
 from qtool.engine.registry import open_broker
 from qtool.engine.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qtool.engine.broker import Adapter
+    from qtool.engine.job import JobInfo
 
 BATCH = 500
 SHOWN = 10
