@@ -1,0 +1,28 @@
+"""What queues, tasks, ids, keys and tags may be called. One rule, wherever a name comes in."""
+
+from __future__ import annotations
+
+from qtool.errors import BadName
+
+LONGEST = 255
+"""Bytes of UTF-8, as in AMQP's short strings."""
+
+
+def check_name(what: str, name: str) -> str:
+    """``name`` itself, when it may name a ``what`` ("queue", "task", …). Raises BadName.
+
+    A name has 1 to 255 bytes of UTF-8, no spaces and nothing that a terminal would not print.
+    """
+    if name.isascii() and name.isprintable() and " " not in name and 0 < len(name) <= LONGEST:
+        return name
+    if not name:
+        raise BadName(what=what, name=name, why="it is empty")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
+        raise BadName(what=what, name=name, why="it is not valid text (bytes that are not UTF-8)")
+    if (size := len(name.encode())) > LONGEST:
+        raise BadName(what=what, name=f"{name[:20]}…", why=f"it has {size} bytes and the limit is {LONGEST}")
+    if any(char.isspace() for char in name):
+        raise BadName(what=what, name=name, why="it has a space in it")
+    if not name.isprintable():
+        raise BadName(what=what, name=name, why="it has a control or invisible character in it")
+    return name
