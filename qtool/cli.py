@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 from typer import _click
@@ -17,6 +15,10 @@ from typer.models import CommandInfo
 
 from qtool.errors import ExitCode
 from qtool.options import Common, common_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Run": {
@@ -143,7 +145,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in SUMMARIES:
             # For the "did you mean" of the base class, which looks here.
-            self.commands = dict.fromkeys(SUMMARIES)  # type: ignore[arg-type]
+            self.commands = dict.fromkeys(SUMMARIES, self)
             return None
         return load(cmd_name)
 

@@ -23,17 +23,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qtool.engine.value import Value
 from qtool.errors import BadConfig, ReadOnlyContext, UsageError
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Adapter
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Value):
     """Where jobs of a task go unless enqueue says otherwise."""
 
     pattern: str
@@ -42,8 +41,7 @@ class Route:
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContextEntry:
+class ContextEntry(Value):
     """A named broker with its guard rails."""
 
     name: str
@@ -52,8 +50,7 @@ class ContextEntry:
     production: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerDefaults:
+class WorkerDefaults(Value, kw_only=True):
     """What ``qtool worker`` uses where its options say nothing."""
 
     jobs: int | None = None
@@ -64,8 +61,7 @@ class WorkerDefaults:
     """Seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Value, kw_only=True):
     """What flags, environment, context and file come to."""
 
     broker: str
@@ -153,7 +149,7 @@ def default_broker(environ: Mapping[str, str] = os.environ) -> str:
 def read_toml(path: str) -> dict[str, Any]:
     """The file as a dict, empty when there is none. Raises BadConfig."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs more than the rest of this module
+        with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
         return {}
@@ -293,7 +289,7 @@ class _Reader:
     def _seconds(self, key: str, value: str | float) -> float:
         if not isinstance(value, str):
             return float(value)
-        from qtool.engine.durations import parse_duration
+        from qtool.engine.times import parse_duration
         from qtool.errors import BadDuration
 
         try:

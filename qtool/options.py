@@ -139,14 +139,16 @@ def parse_where(*parts: str | None) -> Filter | None:
     return parse(said[0] if len(said) == 1 else " and ".join(f"({part})" for part in said))
 
 
-def quoted(value: str) -> str:
-    """``value`` as a literal of the filter language."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def any_of(field: str, values: tuple[str, ...]) -> str | None:
     """A filter for ``field`` being one of ``values``; None when there are none."""
-    return " or ".join(f"{field}:{quoted(value)}" for value in values) or None
+    if not values:
+        return None
+    from qtool.engine.filter import quote
+
+    # Between quotes * and ? still stand for any text, so a name that has them is asked for with =.
+    if any("*" in value or "?" in value for value in values):
+        return " or ".join(f"{field}={quote(value)}" for value in values)
+    return f"{field}:{','.join(map(quote, values))}"
 
 
 def read_ids(arguments: list[str] | None) -> Iterator[str]:

@@ -137,15 +137,19 @@ class Output:
 
     def rows(self, table: Table[Any], rows: Iterable[Any]) -> int:
         """Write rows as they come; how many there were."""
-        write = {
-            Format.TABLE: self._table,
-            Format.JSON: self._json,
-            Format.JSONL: self._jsonl,
-            Format.CSV: self._csv,
-            Format.TSV: self._tsv,
-            Format.IDS: self._ids,
-        }[self.format]
-        return write(table, rows)
+        match self.format:
+            case Format.TABLE:
+                return self._table(table, rows)
+            case Format.JSON:
+                return self._json(rows)
+            case Format.JSONL:
+                return self._jsonl(rows)
+            case Format.CSV:
+                return self._csv(table, rows)
+            case Format.TSV:
+                return self._tsv(table, rows)
+            case Format.IDS:
+                return self._ids(table, rows)
 
     def write(self, text: str) -> None:
         """Text on stdout as it is, in UTF-8."""
@@ -176,15 +180,15 @@ class Output:
             if not self._keep_going:
                 raise
 
-    def _json(self, table: Table[Any], rows: Iterable[Any]) -> int:
+    def _json(self, rows: Iterable[Any]) -> int:
         count = 0
         self.write("[")
-        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+        for count, row in enumerate(rows, start=1):
             self.write(("\n" if count == 1 else ",\n") + to_json(row))
         self.write("\n]\n" if count else "]\n")
         return count
 
-    def _jsonl(self, table: Table[Any], rows: Iterable[Any]) -> int:
+    def _jsonl(self, rows: Iterable[Any]) -> int:
         count = 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
             self.write(to_json(row) + "\n")
@@ -229,7 +233,16 @@ class Output:
 
     def console(self, *, stderr: bool = False) -> Any:
         """A Rich console on stdout or stderr that follows --color, NO_COLOR and TERM."""
-        from rich.console import Console
+        from rich.console import Console as RichConsole
+
+        keep_going = self._keep_going
+
+        class Console(RichConsole):
+            def on_broken_pipe(self) -> None:
+                # Rich would end the process with 1 here.
+                self.quiet = True
+                if not keep_going:
+                    raise BrokenPipeError
 
         stream = sys.stderr if stderr else sys.stdout
         never = self._color == "never" or (self._color == "auto" and not stream.isatty())
@@ -332,7 +345,7 @@ class Progress:
             self._drawn = False
 
     def _draw(self, note: str) -> None:
-        from qtool.engine.durations import format_duration
+        from qtool.engine.times import format_duration
 
         elapsed = max(self._clock() - self._start, 1e-9)
         rate = self._done / elapsed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from qtool.output import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from rich.console import Console
     from rich.text import Text
 
@@ -31,6 +32,8 @@ class Column(Generic[Row]):
     """The width it may shrink to; 0: it never shrinks."""
     rank: int = 0
     """When the terminal is too narrow the column of the highest rank goes first; rank 0 stays."""
+    wrap: bool = False
+    """Go on in the next line rather than be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ def print_table(table: Table[Any], rows: Iterable[Any], console: Console, note: 
     layout = _layout(table.columns, cells, console.width)
     console.print(_line([_head(table.columns[index]) for index, _ in layout], layout, table.columns))
     count = 0
-    for line in _all(cells, table.columns, source):
-        console.print(_line([line[index] for index, _ in layout], layout, table.columns))
+    for row in _all(cells, table.columns, source):
+        for line in _lines([row[index] for index, _ in layout], layout, table.columns, console):
+            console.print(line)
         count += 1
     return count
 
@@ -116,6 +120,20 @@ def _layout(columns: tuple[Column[Any], ...], cells: list[list[Text]], width: in
         floor = max(least(widest), widths[able[1]] - 1 if len(able) > 1 else 0)
         widths[widest] = max(floor, widths[widest] - over)
     return [(index, widths[index]) for index in shown]
+
+
+def _lines(
+    texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Column[Any], ...], console: Console
+) -> Iterator[Text]:
+    """The lines of one row: several where a column wraps."""
+    from rich.text import Text
+
+    pieces = [
+        list(text.wrap(console, width)) if columns[index].wrap else [text]
+        for (index, width), text in zip(layout, texts, strict=True)
+    ]
+    for number in range(max(map(len, pieces))):
+        yield _line([lines[number] if number < len(lines) else Text() for lines in pieces], layout, columns)
 
 
 def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Column[Any], ...]) -> Text:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from qtool.errors import UnknownQueue
 from qtool.options import Common, Queues, split_names
-from qtool.views import QUEUES, QueueRow
+from qtool.views.queues import QUEUES, QueueRow
 
 ROW = QueueRow
 EXAMPLES = """
@@ -20,16 +17,19 @@ watch -n1 -c qtool queues --color always
 def command(
     common: Common,
     queue: Queues = None,
-    all: Annotated[bool, typer.Option("-a", "--all", help="Also queues that are empty and idle.")] = True,
 ) -> None:
     """What is in the queues, how fast it moves, and when it will be done."""
     out = common.out()
     only = split_names(queue)
     with common.adapter() as adapter:
         snapshot = adapter.inspector.snapshot()
-    rows = (
-        QueueRow.of(stats, sum(not worker.queues or stats.name in worker.queues for worker in snapshot.workers))
-        for stats in snapshot.queues
-        if not only or stats.name in only
+    if missing := set(only) - {stats.name for stats in snapshot.queues}:
+        raise UnknownQueue(queue=min(missing))
+    out.rows(
+        QUEUES,
+        (
+            QueueRow.of(stats, sum(not worker.queues or stats.name in worker.queues for worker in snapshot.workers))
+            for stats in snapshot.queues
+            if not only or stats.name in only
+        ),
     )
-    out.rows(QUEUES, rows)

@@ -1,0 +1,58 @@
+"""How jobs ended, and what they wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qtool.engine.states import Reason, State
+from qtool.tables import Column, Table
+from qtool.views.jobs import Error
+from qtool.views.text import NONE, state_style
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRow:
+    """A job that was waited for."""
+
+    id: str
+    state: State
+    reason: Reason | None
+    error: Error | None
+    exit_code: int | None
+    """What a command job ended with: 128 and the signal's number when a signal ended it."""
+    final: bool
+
+
+ENDS = Table(
+    EndRow,
+    (
+        Column("ID", lambda r: r.id),
+        Column("STATE", lambda r: str(r.state), style=state_style),
+        Column("EXIT", lambda r: NONE if r.exit_code is None else str(r.exit_code), right=True),
+        Column("ERROR", lambda r: str(r.error or ""), least=10, style=state_style),
+    ),
+    id="id",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRow:
+    """A piece of a job's output."""
+
+    attempt: int | None
+    """None: the last one."""
+    stream: str
+    offset: int
+    """Where in the attempt's whole output it starts, in bytes; a gap says what was dropped."""
+    text: str
+    """UTF-8; bytes that are not are lone surrogates."""
+
+
+CHUNKS = Table(
+    ChunkRow,
+    (
+        Column("STREAM", lambda r: r.stream),
+        Column("OFFSET", lambda r: str(r.offset), right=True),
+        Column("TEXT", lambda r: r.text, least=20),
+    ),
+)

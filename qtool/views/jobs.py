@@ -1,0 +1,182 @@
+"""Jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from qtool.engine.job import Attempt, Failure, JobInfo
+from qtool.engine.states import Reason, State
+from qtool.output import to_json
+from qtool.tables import Column, Table
+from qtool.views.text import NONE, age, ago, always, moment, number, short, span, state_style, sure_moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """What went wrong."""
+
+    type: str
+    message: str
+    traceback: str | None
+    exit_code: int | None
+    signal: int | None
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> Error | None:
+        """The view of a failure, if there is one."""
+        if failure is None:
+            return None
+        return cls(
+            type=failure.type,
+            message=failure.message,
+            traceback=failure.traceback,
+            exit_code=failure.exit_code,
+            signal=failure.signal,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """One start of a job that did not succeed."""
+
+    attempt: int
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    event: str
+    state: State
+    error: Error | None
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> AttemptView:
+        """The view of one attempt."""
+        return cls(
+            attempt=attempt.attempt,
+            worker=attempt.worker,
+            started_at=sure_moment(attempt.started_at),
+            finished_at=sure_moment(attempt.finished_at),
+            event=str(attempt.event),
+            state=attempt.state,
+            error=Error.of(attempt.error),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """A job and where it stands."""
+
+    id: str
+    task: str
+    queue: str
+    state: State
+    reason: Reason | None
+    error: Error | None
+    args: list[Any]
+    kwargs: dict[str, Any]
+    priority: int
+    created_at: datetime
+    due_at: datetime | None
+    ready_at: datetime | None
+    expires_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    failures: int
+    crashes: int
+    worker: str | None
+    progress: float | None
+    message: str | None
+    unique: str | None
+    tags: dict[str, str]
+    parents: list[str]
+    retries: int | None
+    backoff: float | None
+    backoff_cap: float | None
+    timeout: float | None
+    attempts: list[AttemptView] | None = None
+    """Only from ``qtool show``: the starts that did not succeed, oldest first."""
+
+    @classmethod
+    def of(cls, job: JobInfo, attempts: list[Attempt] | None = None) -> JobRow:
+        """The row of a job."""
+        same = {name: getattr(job, name) for name in _SAME}
+        times = {name: moment(getattr(job, name)) for name in _TIMES}
+        return cls(
+            **same,
+            **times,
+            created_at=sure_moment(job.created_at),
+            error=Error.of(job.error),
+            args=list(job.args),
+            kwargs=dict(job.kwargs),
+            tags=dict(job.tags),
+            parents=list(job.parents),
+            retries=job.policy.retries,
+            backoff=job.policy.backoff,
+            backoff_cap=job.policy.backoff_cap,
+            timeout=job.policy.timeout,
+            attempts=None if attempts is None else [AttemptView.of(each) for each in attempts],
+        )
+
+
+_SAME = (
+    *("id", "task", "queue", "state", "reason", "priority", "attempt", "failures", "crashes"),
+    *("worker", "progress", "message", "unique"),
+)
+_TIMES = ("due_at", "ready_at", "expires_at", "started_at", "finished_at")
+
+
+def what(row: JobRow | JobInfo) -> str:
+    """What a job does, in one line: its command, its request, or its task and arguments."""
+    if row.task == "qtool.exec":
+        if row.kwargs.get("shell"):
+            return f"$ {' '.join(map(str, row.args))}"
+        import shlex
+
+        return f"$ {shlex.join(map(str, row.args))}"
+    if row.task == "qtool.http":
+        return f"{row.kwargs.get('method') or 'GET'} {' '.join(map(str, row.args))}"
+    args = [*map(to_json, row.args), *(f"{key}={to_json(value)}" for key, value in row.kwargs.items())]
+    return f"{row.task}({', '.join(args)})"
+
+
+def _took(row: JobRow) -> str:
+    if row.started_at is None:
+        return NONE
+    if row.state is State.RUNNING:
+        return age(row.started_at)
+    return span((row.finished_at - row.started_at).total_seconds()) if row.finished_at else NONE
+
+
+def _remark(row: JobRow) -> str:
+    """Why it stands where it stands."""
+    if row.state in (State.SCHEDULED, State.RETRY) and row.due_at:
+        return f"{ago(row.due_at)}{f' · {row.error}' if row.error else ''}"
+    if row.state is State.RUNNING and (row.progress is not None or row.message):
+        done = f"{100 * row.progress:.0f} % " if row.progress is not None else ""
+        return f"{done}{row.message or ''}".strip()
+    if row.state is State.DEAD:
+        reason = "" if row.reason in (None, Reason.FAILED) else f"{row.reason}: "
+        return f"{reason}{row.error or ''}".removesuffix(": ")
+    return row.message or ""
+
+
+JOBS = Table(
+    JobRow,
+    (
+        Column("ID", lambda r: short(r.id), style=always("dim")),
+        Column("STATE", lambda r: str(r.state), style=state_style),
+        Column("QUEUE", lambda r: r.queue, least=6, rank=1),
+        Column("AGE", lambda r: age(r.created_at), right=True),
+        Column("TOOK", _took, right=True, rank=2),
+        Column("TRY", lambda r: number(r.attempt), right=True, rank=3),
+        Column("JOB", what, least=18),
+        Column("WHY", _remark, least=14, rank=1, style=state_style),
+    ),
+    id="id",
+    empty="No such jobs.",
+)

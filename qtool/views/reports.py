@@ -1,0 +1,85 @@
+"""What acting did: to jobs, to queues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qtool.engine.broker import Change
+from qtool.engine.states import State
+from qtool.tables import Column, Table
+from qtool.views.text import STYLES, always, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRow:
+    """What became of one job."""
+
+    id: str
+    before: State | None
+    """None: no such job."""
+    after: State | None
+    """None: there is none any more."""
+    changed: bool
+    note: str | None
+
+    @classmethod
+    def of(cls, change: Change) -> ReportRow:
+        """The row of a change."""
+        return cls(id=change.id, before=change.before, after=change.after, changed=change.changed, note=change.note)
+
+
+REPORTS = Table(
+    ReportRow,
+    (
+        Column("ID", lambda r: r.id),
+        Column("WAS", lambda r: str(r.before or "unknown"), style=lambda r: STYLES.get(r.before or "", "red")),
+        Column("IS", lambda r: str(r.after or "gone"), style=lambda r: STYLES.get(r.after or "", "dim")),
+        Column("NOTE", lambda r: r.note or ("" if r.changed else "nothing changed"), least=10, style=always("dim")),
+    ),
+    id="id",
+    empty="No job was touched.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeRow:
+    """What a purge did to one queue."""
+
+    queue: str
+    deleted: int
+    remaining: int
+    """Jobs that are still in it."""
+    running: int
+    """Those of them that are running, which a purge leaves alone."""
+
+
+PURGED = Table(
+    PurgeRow,
+    (
+        Column("QUEUE", lambda r: r.queue, least=10, style=always("bold")),
+        Column("DELETED", lambda r: number(r.deleted), right=True, style=always("red")),
+        Column("REMAINING", lambda r: number(r.remaining), right=True),
+        Column("RUNNING", lambda r: number(r.running), right=True, style=always("cyan")),
+    ),
+    id="queue",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRow:
+    """Whether a queue is paused, and whether that is new."""
+
+    queue: str
+    paused: bool
+    changed: bool
+
+
+PAUSES = Table(
+    PauseRow,
+    (
+        Column("QUEUE", lambda r: r.queue, least=10, style=always("bold")),
+        Column("IS", lambda r: "paused" if r.paused else "running", style=lambda r: "yellow" if r.paused else "green"),
+        Column("", lambda r: "" if r.changed else "as it was", style=always("dim")),
+    ),
+    id="queue",
+)

@@ -1,0 +1,73 @@
+"""Workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from qtool.engine.broker import LEASE_SECONDS, WorkerInfo
+from qtool.tables import Column, Table
+from qtool.views.text import age, ago, always, number, short, sure_moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A worker as it last described itself."""
+
+    id: str
+    state: Literal["idle", "busy", "stopping", "silent"]
+    """``silent``: no heartbeat for longer than a lease."""
+    host: str
+    pid: int
+    queues: list[str]
+    """Empty: all of them."""
+    pool: str
+    slots: int
+    busy: int
+    started_at: datetime
+    seen_at: datetime
+    succeeded: int
+    failed: int
+
+    @classmethod
+    def of(cls, info: WorkerInfo, now: float) -> WorkerRow:
+        """The row of a worker, seen from ``now``."""
+        silent = now - info.seen_at > LEASE_SECONDS
+        state: Any = "silent" if silent else "stopping" if info.stopping else "busy" if info.busy else "idle"
+        return cls(
+            id=info.id,
+            state=state,
+            host=info.host,
+            pid=info.pid,
+            queues=list(info.queues),
+            pool=info.pool,
+            slots=info.slots,
+            busy=info.busy,
+            started_at=sure_moment(info.started_at),
+            seen_at=sure_moment(info.seen_at),
+            succeeded=info.succeeded,
+            failed=info.failed,
+        )
+
+
+_WORKER_STYLES = {"idle": "green", "busy": "cyan", "stopping": "yellow", "silent": "red"}
+
+WORKERS = Table(
+    WorkerRow,
+    (
+        Column("WORKER", lambda r: short(r.id), style=always("dim")),
+        Column("STATE", lambda r: r.state, style=lambda r: _WORKER_STYLES[r.state]),
+        Column("HOST", lambda r: r.host, least=6, rank=3),
+        Column("PID", lambda r: str(r.pid), right=True, rank=2),
+        Column("POOL", lambda r: r.pool, rank=4),
+        Column("BUSY", lambda r: f"{r.busy}/{r.slots}", right=True),
+        Column("OK", lambda r: number(r.succeeded), right=True, style=always("green")),
+        Column("FAILED", lambda r: number(r.failed), right=True, style=lambda r: "red" if r.failed else ""),
+        Column("UP", lambda r: age(r.started_at), right=True),
+        Column("SEEN", lambda r: ago(r.seen_at), right=True, rank=1),
+        Column("QUEUES", lambda r: ", ".join(r.queues) or "all", least=8),
+    ),
+    id="id",
+    empty="No workers. 'qtool worker' starts one.",
+)
