@@ -181,7 +181,7 @@ class _Parser:
             return nodes.anywhere(name)
         if quoted_tag is not None or name.startswith("tag."):
             tag = quoted_tag if quoted_tag is not None else name.removeprefix("tag.")
-            if not tag:
+            if name == "tag." and quoted_tag is None:
                 self.fail(start, "the tag's name is missing: write tag.team=billing")
             return self.text_term(name, fields.tag(tag), operator, at)
         return self.field_term(name, start, operator, at)
@@ -239,7 +239,8 @@ class _Parser:
                 continue
             if len(item) > MAX_PATTERN:
                 self.fail(start, f"a pattern has at most {MAX_PATTERN} characters")
-            self.count(start)
+            if parts:
+                self.count(start)
             parts.append(Glob(field, item) if item.strip("*") else Present(field))
         if exact:
             parts.insert(0, AnyOf(field, tuple(exact)))
@@ -251,7 +252,8 @@ class _Parser:
         for start, value in self.items() if operator == ":" else [self.value()]:
             if not _WHOLE_NUMBER.fullmatch(value):
                 self.fail(start, f"{name} is compared with a whole number, not with {value!r}")
-            self.count(start)
+            if parts:
+                self.count(start)
             parts.append(Compared(field, operator if operator in ORDER_OPERATORS else "=", int(value)))
         node = Or(tuple(parts)) if len(parts) > 1 else parts[0]
         return negated(node) if operator == "!=" else node
