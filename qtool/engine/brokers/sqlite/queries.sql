@@ -8,7 +8,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT id FROM jobs WHERE id = :id
 UNION ALL
 SELECT id FROM jobs
-WHERE unique_key = :unique AND unique_key IS NOT NULL AND state IN ('waiting', 'scheduled', 'ready', 'running', 'retry')
+WHERE unique_key = :unique AND unique_key IS NOT NULL AND finished_at IS NULL
 LIMIT 1;
 
 -- name: claimable
@@ -39,7 +39,7 @@ SELECT min(due_at) FROM jobs WHERE due_at IS NOT NULL;
 
 -- name: overdue
 SELECT seq, queue, state FROM jobs
-WHERE expires_at <= :now AND expires_at IS NOT NULL AND state IN ('waiting', 'scheduled', 'ready', 'retry')
+WHERE expires_at <= :now AND expires_at IS NOT NULL AND finished_at IS NULL AND token IS NULL
 ORDER BY expires_at LIMIT 1000;
 
 -- name: finish_pending
