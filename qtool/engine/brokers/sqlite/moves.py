@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from qtool.engine.policy import Retention
 
 
+TIDY_SECONDS = 30.0
+"""How often a worker looks for jobs to prune and history to thin."""
+
+
 class _Enqueuing:
     """One caller's batch, waiting for whoever commits next."""
 
@@ -55,6 +59,7 @@ class SqliteBroker:
         self._arrived: list[_Enqueuing] = []
         self._turn = 0
         self._introduced: set[str] = set()
+        self._tidy_at = 0.0
 
     # --- in ------------------------------------------------------------------------------------------
 
@@ -206,12 +211,23 @@ class SqliteBroker:
         now = self._clock.now()
         rescued = self._rescuer.rescue(now)
         promoted, expired, next_due = upkeep.advance(self._store, now)
-        pruned = upkeep.prune(self._store, now, self._retention)
+        pruned = self._tidy(now)
         if promoted or rescued:
             ring(self._bells, "ready")
         if expired or rescued:
             ring(self._bells, "finished")
         return Maintenance(promoted, expired, rescued, pruned, next_due)
+
+    def _tidy(self, now: float) -> int:
+        """Prune and thin now and then: at once while there is more to prune, else every :data:`TIDY_SECONDS`."""
+        seen = self._clock.monotonic()
+        if seen < self._tidy_at:
+            return 0
+        pruned = upkeep.prune(self._store, now, self._retention)
+        if not pruned:
+            upkeep.thin_history(self._store, now)
+            self._tidy_at = seen + TIDY_SECONDS
+        return pruned
 
     def listen(self, topic: Topic) -> FifoBell:
         with self._store.translated():
