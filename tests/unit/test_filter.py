@@ -21,9 +21,9 @@ NOW = 1_770_000_000.0
 SCHEMA = """
 CREATE TABLE jobs (
     id TEXT NOT NULL, task TEXT NOT NULL, queue TEXT NOT NULL, state TEXT NOT NULL,
-    reason TEXT, priority INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, crashes INTEGER NOT NULL,
-    worker TEXT, error_type TEXT, error_message TEXT, body TEXT, options TEXT, unique_key TEXT,
-    created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL, started_at REAL, finished_at REAL)
+    reason TEXT, priority INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL, worker TEXT, error_type TEXT, error_message TEXT, body TEXT, options TEXT,
+    unique_key TEXT, created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL, started_at REAL, finished_at REAL)
 """
 COPIED = (
     *("id", "task", "queue", "priority", "attempt", "failures", "crashes", "worker"),
@@ -379,6 +379,30 @@ def test_only_star_and_question_mark_are_wild() -> None:
     assert agrees("task:?", job(task="😀"))
     assert agrees("task:a*b*c", job(task="a-b-b-c"))
     assert not agrees("task:a*b*c", job(task="a-b-b-c-d"))
+
+
+def test_a_pattern_sees_a_text_up_to_its_first_nul_as_sqlite_does() -> None:
+    torn = job(error=Failure(type="E", message="a\0b"))
+    assert agrees("error:E*a", torn)
+    assert not agrees("error:*b", torn)
+    assert not agrees(f"error:{quote('*' + chr(0) + '*')}", torn)
+    assert agrees("error~b", torn)
+
+
+def test_a_pattern_does_not_tell_lone_surrogates_apart_as_sqlite_does_not() -> None:
+    torn = job(tags={"t": "a\udcff"})
+    for fits in ("a?", "a\ufffd*", "a\udc80*"):
+        assert agrees(f"tag.t:{quote(fits)}", torn)
+    assert not agrees(f"tag.t={quote(chr(0xDC80))}", torn)
+
+
+@pytest.mark.parametrize(("op", "at_the_bound"), [("<", False), ("<=", True), (">", False), (">=", True)])
+def test_a_comparison_keeps_its_bound(op: str, at_the_bound: bool) -> None:
+    info = job(created_at=NOW - 600, priority=5)
+    for name, below, bound, above in (("age", "9m", "10m", "11m"), ("priority", "4", "5", "6")):
+        assert agrees(f"{name}{op}{bound}", info) is at_the_bound
+        assert agrees(f"{name}{op}{below}", info) is (">" in op)
+        assert agrees(f"{name}{op}{above}", info) is ("<" in op)
 
 
 def test_a_pattern_of_many_stars_is_no_trap() -> None:
