@@ -1,0 +1,97 @@
+"""Run and inspect job queues: the Python API.
+
+::
+
+    from qtool import task
+
+    @task(retries=3)
+    def resize(path: str, width: int) -> str: ...
+
+    handle = resize.delay("cat.jpg", 320)
+    print(handle.result(timeout=60))
+
+``import qtool`` alone loads nothing: every name is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qtool.client import Client, connect
+    from qtool.engine.current import (
+        CurrentJob,
+        Discard,
+        JobCancelled,
+        JobTimeout,
+        Retry,
+        Snooze,
+        current_job,
+    )
+    from qtool.engine.handle import Batch, Handle
+    from qtool.engine.tasks import Task, shared_task, task
+    from qtool.errors import JobFailed, QtoolError, WaitTimedOut
+
+__all__ = [
+    "Batch",
+    "Client",
+    "CurrentJob",
+    "Discard",
+    "Handle",
+    "JobCancelled",
+    "JobFailed",
+    "JobTimeout",
+    "QtoolError",
+    "Retry",
+    "Snooze",
+    "Task",
+    "WaitTimedOut",
+    "connect",
+    "current_job",
+    "shared_task",
+    "task",
+]
+
+_HOMES = {
+    "qtool.client": ("Client", "connect"),
+    "qtool.engine.current": (
+        "CurrentJob",
+        "Discard",
+        "JobCancelled",
+        "JobTimeout",
+        "Retry",
+        "Snooze",
+        "current_job",
+    ),
+    "qtool.engine.handle": ("Batch", "Handle"),
+    "qtool.engine.tasks": ("Task", "shared_task", "task"),
+    "qtool.errors": ("JobFailed", "QtoolError", "WaitTimedOut"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            found = getattr(import_module(module), name)
+            if module == "qtool.engine.tasks":
+                _introduce()
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'qtool' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _introduce() -> None:
+    """Tell the engine's tasks where they enqueue: at the process's own client, opened when one does."""
+    from qtool.engine import tasks
+
+    def default() -> tasks.Producer:
+        from qtool.client import default_client
+
+        return default_client()
+
+    if tasks.producer is None:
+        tasks.producer = default

@@ -1,0 +1,254 @@
+"""The producer's side: a client enqueues jobs on one broker and hands out handles."""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from qtool.engine.handle import Batch, Handle
+from qtool.engine.ids import new_id
+from qtool.engine.job import DEFAULT_QUEUE, NOTHING, Job
+from qtool.engine.options import SendOptions, Unique, checked, moment, policy_of
+from qtool.engine.tasks import Task
+from qtool.errors import NotSerialisable, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Unpack
+
+    from qtool.config import Route, Settings
+    from qtool.engine.broker import Adapter
+    from qtool.engine.tasks import AnyTask
+
+
+BATCH = 1000
+"""Jobs to a commit where many are enqueued at once."""
+
+
+class Client:
+    """Enqueues on one broker. Threads may share it; a forked process opens a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Opens the broker when it is first used."""
+        self._settings = settings
+        self._adapter: Adapter | None = None
+        self._pid = 0
+        self._inherited: list[Adapter] = []
+
+    @property
+    def url(self) -> str:
+        """The broker, without its password."""
+        from qtool.config import redacted
+
+        return redacted(self._settings.broker)
+
+    def adapter(self) -> Adapter:
+        """The open broker. Raises UnknownScheme, BrokerError and its kin, ReadOnlyContext."""
+        adapter, pid = self._adapter, os.getpid()
+        if adapter is None or self._pid != pid:
+            if adapter is not None:
+                # Kept, and never closed: it belongs to the process this one was forked from.
+                self._inherited.append(adapter)
+            from qtool.config import open_adapter
+
+            adapter = open_adapter(self._settings)
+            self._adapter, self._pid = adapter, pid
+        return adapter
+
+    def enqueue(self, task: AnyTask | str, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Enqueue one job: ``client.enqueue("shop.tasks.send", 42, to="ann@example.com")``. Raises as :meth:`send`."""
+        return self.send(task, args, kwargs)
+
+    def send(
+        self,
+        task: AnyTask | str,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] = NOTHING,
+        **options: Unpack[SendOptions],
+    ) -> Handle[Any]:
+        """Enqueue one job, by the task or its name (then without its code), with options.
+
+        Raises TypeError, ValueError for bad options; NotSerialisable, PayloadTooLarge; BrokerError and its kin.
+        """
+        job = _Maker(task, options, self._settings)(tuple(args), kwargs)
+        receipt = self._writable().broker.enqueue([job])
+        return Handle(receipt.ids[0], self.adapter, existing=bool(receipt.existing))
+
+    def send_many(
+        self, task: AnyTask | str, calls: Iterable[tuple[Any, ...]], **options: Unpack[SendOptions]
+    ) -> Batch[Any]:
+        """Enqueue a job for each tuple of arguments, a thousand to a commit; memory holds only their ids.
+
+        Raises as :meth:`send`; a note on the error says how many jobs were enqueued before it.
+        """
+        if "task_id" in options:
+            raise TypeError("task_id names one job, and here are many")
+        make = _Maker(task, options, self._settings)
+        batch: Batch[Any] = Batch(self.adapter)
+        source = iter(calls)
+        broker = self._writable().broker
+        try:
+            while jobs := make.batch(list(islice(source, BATCH))):
+                try:
+                    batch.add(broker.enqueue(jobs).ids)
+                except (NotSerialisable, PayloadTooLarge):
+                    _blame(jobs, len(batch))
+                    raise
+        except Exception as error:
+            error.add_note(f"{len(batch)} jobs were enqueued before this.")
+            raise
+        return batch
+
+    def job(self, id: str) -> Handle[Any]:
+        """The handle of a job that stands already, by its id or how that begins. Raises UnknownJob, AmbiguousJob."""
+        return Handle(self.adapter().inspector.find(id), self.adapter)
+
+    def close(self) -> None:
+        """Close the broker; using the client again opens it anew."""
+        adapter, self._adapter = self._adapter, None
+        if adapter is not None and self._pid == os.getpid():
+            adapter.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<client of {self.url}>"
+
+    def _writable(self) -> Adapter:
+        if self._settings.read_only:
+            from qtool.errors import ReadOnlyContext
+
+            raise ReadOnlyContext(context=self._settings.context)
+        return self.adapter()
+
+
+def connect(url: str | None = None, *, context: str | None = None) -> Client:
+    """A client of a broker: of ``url`` or the named context, or of what ``QTOOL_BROKER``, ``QTOOL_CONTEXT`` and the
+    configuration file say, and otherwise of the embedded file in the user's state directory. A context manager.
+
+    Raises UsageError, UnknownScheme, BadConfig, BrokerError and its kin.
+    """
+    from qtool.config import load_settings
+
+    client = Client(load_settings(broker=url, context=context))
+    client.adapter()
+    return client
+
+
+_default: Client | None = None
+
+
+def default_client() -> Client:
+    """The client that ``.delay`` uses, made when it is first needed and kept by the process. Raises BadConfig."""
+    global _default
+    if _default is None:
+        from qtool.config import load_settings
+
+        _default = Client(load_settings())
+    return _default
+
+
+class _Maker:
+    """Turns arguments into jobs, with everything that does not depend on them settled once.
+
+    A call's options win over the task's, those over the routes, those over the defaults.
+    """
+
+    __slots__ = ("_eta", "_expires", "_fixed", "_name", "_task_id", "_unique")
+
+    def __init__(self, task: AnyTask | str, options: SendOptions, settings: Settings) -> None:
+        said = checked("apply_async", options, SendOptions)
+        own = task if isinstance(task, Task) else None
+        self._name = own.name if own is not None else cast("str", task)
+        if not isinstance(self._name, str) or not self._name:
+            raise TypeError(f"a task or its name is wanted, not {task!r}")
+        route = settings.route(self._name)
+        self._fixed: dict[str, Any] = {
+            "task": self._name,
+            "queue": said.get("queue") or (own and own.queue) or (route and route.queue) or DEFAULT_QUEUE,
+            "priority": _priority(said, own, route),
+            "tags": {**(own.tags if own else {}), **said.get("tags", {})} or NOTHING,
+            "policy": policy_of(said),
+        }
+        self._task_id: str | None = said.get("task_id")
+        self._unique: Unique | None = said.get("unique", own.unique if own else None)
+        self._eta = said.get("eta"), said.get("countdown")
+        self._expires = said.get("expires", own.expires if own else None)
+
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Job:
+        now = time.time()
+        return self._job(self._task_id or new_id(), args, kwargs, now, self._times(now))
+
+    def batch(self, calls: list[tuple[Any, ...]]) -> list[Job]:
+        """A job for each tuple of positional arguments."""
+        now = time.time()
+        times = self._times(now)
+        ids = new_id.batch(len(calls))
+        return [self._job(id, tuple(args), NOTHING, now, times) for id, args in zip(ids, calls, strict=True)]
+
+    def _times(self, now: float) -> tuple[float | None, float | None]:
+        eta, countdown = self._eta
+        if eta is not None:
+            run_at: float | None = moment(eta, now, relative=False)
+        else:
+            run_at = now + countdown if countdown else None
+        return run_at, None if self._expires is None else moment(self._expires, now, relative=True)
+
+    def _job(
+        self,
+        id: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        now: float,
+        times: tuple[float | None, float | None],
+    ) -> Job:
+        return Job(
+            id=id,
+            args=args,
+            kwargs=kwargs,
+            created_at=now,
+            run_at=times[0],
+            expires_at=times[1],
+            unique=None if self._unique is None else _unique_key(self._unique, self._name, args, kwargs),
+            **self._fixed,
+        )
+
+
+def _priority(said: Mapping[str, Any], own: AnyTask | None, route: Route | None) -> int:
+    for value in (said.get("priority"), own and own.priority, route and route.priority):
+        if value is not None:
+            return cast("int", value)
+    return 0
+
+
+def _unique_key(unique: Unique, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    """The key in words, from a function of the arguments, or (True) from the task and its arguments."""
+    if isinstance(unique, str):
+        return unique or None
+    if callable(unique):
+        return unique(*args, **kwargs)
+    if not unique:
+        return None
+    from hashlib import sha256
+
+    from qtool.engine.codec import encode_body
+
+    body = encode_body(args, dict(sorted(kwargs.items())))
+    return f"{name}:{sha256(body.encode()).hexdigest()[:32]}"
+
+
+def _blame(jobs: list[Job], before: int) -> None:
+    """Raise for the first job of a refused batch that cannot be written, saying which item it was."""
+    from qtool.engine.codec import encode_body
+
+    for number, job in enumerate(jobs, before):
+        try:
+            encode_body(job.args, job.kwargs)
+        except NotSerialisable as error:
+            raise NotSerialisable(what=f"Item {number}", why=error.data["why"]) from None

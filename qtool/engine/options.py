@@ -1,0 +1,154 @@
+"""What ``@task`` and ``apply_async`` take: checked once, in qtool's words, with Celery's understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from qtool.engine.job import PRIORITIES, UNSAID, Policy
+
+UNLIMITED = 2**31 - 1
+"""Retries without end, as Celery's ``max_retries=None`` asks for them."""
+CELERY_RETRIES = 3
+"""How often a task that uses Celery's options is retried where it does not say."""
+
+Unique = bool | str | Callable[..., str]
+Errors = type[BaseException] | Collection[type[BaseException]]
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of ``@task``; the second part are Celery's names. Durations are seconds."""
+
+    name: str
+    queue: str
+    priority: int
+    retries: int
+    backoff: float
+    backoff_cap: float
+    timeout: float
+    unique: Unique
+    expires: float
+    tags: Mapping[str, str]
+
+    autoretry_for: Errors
+    max_retries: int | None
+    default_retry_delay: float
+    retry_backoff: bool | float
+    retry_backoff_max: float
+    retry_jitter: bool
+    retry_kwargs: Mapping[str, Any]
+    time_limit: float
+    soft_time_limit: float
+    ignore_result: bool
+    acks_late: bool
+    track_started: bool
+    serializer: str
+    rate_limit: str
+
+
+class SendOptions(TypedDict, total=False):
+    """The options of one call; what it does not say is the task's, then the routes', then the default."""
+
+    countdown: float
+    """Seconds from now before it may start."""
+    eta: datetime | float
+    """Not before this time: an aware datetime, a naive one in local time, or seconds since the epoch."""
+    expires: datetime | timedelta | float
+    """Not started after this time; a number is seconds from now."""
+    queue: str
+    priority: int
+    retries: int
+    backoff: float
+    backoff_cap: float
+    timeout: float
+    unique: Unique
+    tags: Mapping[str, str]
+    task_id: str
+
+    max_retries: int
+    time_limit: float
+    soft_time_limit: float
+
+
+NOT_YET = {
+    "rate_limit": "limit the worker instead: give the task a queue of its own and run a worker with -j 1 on it",
+    "link": "enqueue the next job at the end of the task",
+    "link_error": "catch the error in the task and enqueue from there",
+    "retry_jitter": "waits between retries are always jittered",
+    "serializer": "arguments travel as JSON",
+    "acks_late": "a job is always acknowledged after it ran",
+}
+"""Options of Celery's that mean something qtool does not do, and what to do instead."""
+
+_HARMLESS = {"retry_jitter": (True,), "serializer": ("json",), "acks_late": (True,)}
+"""Values of those that ask for what qtool does anyway."""
+
+
+def checked(what: str, options: Mapping[str, Any], known: type) -> dict[str, Any]:
+    """``options`` without those that ask for nothing. Raises TypeError naming every option that is not known."""
+    names: Mapping[str, Any] = known.__annotations__
+    for name, advice in NOT_YET.items():
+        if name in options and options[name] not in _HARMLESS.get(name, (None,)):
+            raise TypeError(f"{what}: {name}={options[name]!r} is not supported yet; {advice}")
+    if unknown := sorted(set(options) - set(names) - set(NOT_YET)):
+        plural = "s" if len(unknown) > 1 else ""
+        raise TypeError(f"{what}: unknown option{plural} {', '.join(unknown)}; known: {', '.join(sorted(names))}")
+    said = {name: value for name, value in options.items() if name not in NOT_YET}
+    if "priority" in said and said["priority"] not in PRIORITIES:
+        raise ValueError(f"{what}: priority is a whole number from 0 to 9, not {said['priority']!r}")
+    return said
+
+
+def policy_of(said: Mapping[str, Any], retries: int | None = None) -> Policy:
+    """The policy in options that are checked; ``retries`` where they say nothing."""
+    timeout = said.get("timeout", said.get("soft_time_limit", said.get("time_limit")))
+    policy = Policy(
+        retries=said.get("retries", said.get("max_retries", retries)),
+        backoff=said.get("backoff"),
+        backoff_cap=said.get("backoff_cap"),
+        timeout=_seconds(timeout),
+    )
+    return UNSAID if policy == UNSAID else policy
+
+
+def celery_retries(said: dict[str, Any]) -> tuple[tuple[type[BaseException], ...] | None, float | None]:
+    """Rewrite Celery's retry options into qtool's; which errors are retried (None: all), and after what fixed wait.
+
+    A task that uses any of them is retried as Celery would: only where it asks, or for ``autoretry_for``.
+    """
+    celery = {"bind", "autoretry_for", "max_retries", "default_retry_delay", "retry_backoff", "retry_kwargs"}
+    if not celery & set(said):
+        return None, None
+    again = dict(said.pop("retry_kwargs", {}))
+    delay = again.pop("countdown", said.pop("default_retry_delay", None))
+    if "max_retries" in again:
+        said["max_retries"] = again.pop("max_retries")
+    if again:
+        raise TypeError(f"@task: unknown retry_kwargs: {', '.join(sorted(again))}; known: countdown, max_retries")
+    backoff = said.pop("retry_backoff", False)
+    if backoff is not False:
+        # Celery's retry_backoff=True starts at one second, and wins over a fixed wait.
+        said["backoff"], delay = float(backoff), None
+    if "retry_backoff_max" in said:
+        said["backoff_cap"] = said.pop("retry_backoff_max")
+    native = "retries" in said
+    limit = said.pop("max_retries", CELERY_RETRIES)
+    said.setdefault("retries", UNLIMITED if limit is None else limit)
+    errors = said.pop("autoretry_for", None)
+    if errors is None:
+        return (None if native else ()), _seconds(delay)
+    return (errors,) if isinstance(errors, type) else tuple(errors), _seconds(delay)
+
+
+def moment(value: datetime | timedelta | float, now: float, *, relative: bool) -> float:
+    """Seconds since the epoch; a bare number counts from ``now`` where ``relative``."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, timedelta):
+        return now + value.total_seconds()
+    return now + value if relative else float(value)
+
+
+def _seconds(value: timedelta | float | None) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else value
