@@ -13,7 +13,7 @@ from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
 from qtool.engine.states import Event, State
-from qtool.errors import AmbiguousJob, UnknownJob
+from qtool.errors import AmbiguousJob, BrokerCorrupt, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -71,10 +71,15 @@ class SqliteInspector:
         return [tally.bucket() for tally in gather(tallies.values(), seconds)]
 
     def check(self) -> list[str]:
-        wrong = self._store.integrity()
-        with self._store.read() as db:
-            for queue, state, said, found in rows(db, "miscounted"):
-                wrong.append(f"the counter of {state} jobs in queue {queue} says {said}, the file holds {found}")
+        wrong: list[str] = []
+        try:
+            wrong += self._store.integrity()
+            with self._store.read() as db:
+                for queue, state, said, found in rows(db, "miscounted"):
+                    wrong.append(f"the counter of {state} jobs in queue {queue} says {said}, the file holds {found}")
+        except BrokerCorrupt as damage:
+            # Damage can be such that even the checks break off: that is a finding too.
+            wrong.append(str(damage))
         return wrong
 
     # --- jobs ----------------------------------------------------------------------------------------
