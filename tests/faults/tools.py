@@ -1,0 +1,65 @@
+"""What the fault tests share: jobs by the hundred, qtool as a process, conditions with a bound."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtool.engine.ids import new_id
+from qtool.engine.job import UNSAID, Done, Job, Lease, Settlement
+from qtool.engine.policy import decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qtool.engine.broker import Adapter
+    from qtool.engine.states import State
+
+QTOOL = Path(sys.executable).with_name("qtool")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def jobs(count: int, task: str = "some.task") -> list[Job]:
+    """Jobs whose only argument is their number."""
+    now = time.time()
+    return [Job(id=id, task=task, args=(number,), created_at=now) for number, id in enumerate(new_id.batch(count))]
+
+
+def done(lease: Lease) -> Settlement:
+    """The settlement of a run that returned nothing."""
+    now = time.time()
+    return decide(lease, Done(), UNSAID, started_at=now, now=now, random=lambda: 0.5)
+
+
+def counts(adapter: Adapter) -> Mapping[State, int]:
+    """How many jobs of the one queue are in each state."""
+    (queue,) = adapter.inspector.snapshot().queues
+    return queue.counts
+
+
+def qtool(
+    *arguments: object, stdin: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One qtool command to its end; 30 seconds at most."""
+    return subprocess.run(
+        [str(QTOOL), *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def until(condition: Callable[[], bool], what: str, *, limit: float = 30.0) -> float:
+    """Seconds until the condition holds. Raises AssertionError."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < limit, f"{what} did not happen within {limit:g} s"
+        time.sleep(0.002)
+    return time.monotonic() - began
