@@ -23,7 +23,8 @@ CREATE TABLE jobs (
     id TEXT NOT NULL, task TEXT NOT NULL, queue TEXT NOT NULL, state TEXT NOT NULL,
     reason TEXT, priority INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,
     crashes INTEGER NOT NULL, worker TEXT, error_type TEXT, error_message TEXT, body TEXT, options TEXT,
-    unique_key TEXT, created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL, started_at REAL, finished_at REAL)
+    unique_key TEXT, created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL,
+    started_at REAL, finished_at REAL)
 """
 COPIED = (
     *("id", "task", "queue", "priority", "attempt", "failures", "crashes", "worker"),
