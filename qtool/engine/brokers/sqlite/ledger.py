@@ -47,9 +47,10 @@ class Ledger:
             deltas[after, queue] = deltas.get((after, queue), 0) + count
 
     def arrive(self, queue: str, before: State | str, after: State, count: int = 1) -> None:
-        """``count`` jobs moved to where the history takes note of them."""
+        """``count`` jobs moved, and the history takes note where it has a word for it."""
         self.move(queue, before, after, count)
-        self.tally(queue).count(COUNTED[after], count)
+        if (counter := COUNTED.get(after)) is not None:
+            self.tally(queue).count(counter, count)
 
     def write(self, db: apsw.Connection) -> None:
         """Apply everything to the counters and the rollups."""

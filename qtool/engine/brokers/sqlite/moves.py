@@ -82,8 +82,8 @@ class SqliteBroker:
         try:
             try:
                 self._insert(group, now, one_by_one=any(job.unique for each in group for job in each.jobs))
-            except apsw.ConstraintError:
-                # An id that is there already; rare, so only now is each looked at by itself.
+            except _TakenError:
+                # Rare, so only now is each job looked at by itself.
                 self._insert(group, now, one_by_one=True)
         except BaseException as error:  # noqa: BLE001 - handed to every caller of the group, who raises it
             for each in group:
@@ -100,7 +100,10 @@ class SqliteBroker:
                 if one_by_one:
                     each.receipt = _insert_each(db, each, ledger)
                 else:
-                    db.executemany(SQL["insert"], each.rows)
+                    try:
+                        db.executemany(SQL["insert"], each.rows)
+                    except apsw.ConstraintError:
+                        raise _TakenError from None
                     each.receipt = Receipt(tuple([row[0] for row in each.rows]))
                     _count_in(each.rows, ledger)
             ledger.write(db)
@@ -241,9 +244,12 @@ class SqliteBroker:
         now = self._clock.now()
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
-            for seq, queue, *_ in rows(db, "held_by", {"worker": worker}):
-                db.execute(SQL["give_back"], {"seq": seq, "now": now})
-                ledger.move(queue, State.RUNNING, State.READY)
+            for seq, queue, attempt, _, _, cancel in rows(db, "held_by", {"worker": worker}):
+                state = State.CANCELLED if cancel else State.READY
+                back = {"seq": seq, "state": state, "now": now, "finished_at": now if cancel else None}
+                db.execute(SQL["give_back"], back)
+                db.execute(SQL["drop_output"], (seq, attempt))
+                ledger.arrive(queue, State.RUNNING, state)
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)
         self._introduced.discard(worker)
@@ -251,6 +257,10 @@ class SqliteBroker:
         # Tidy, not needed: another connection may be reading.
         with suppress(Exception):
             self._store.checkpoint()
+
+
+class _TakenError(Exception):
+    """A batch held an id that is there already."""
 
 
 class _LateError(Exception):
@@ -324,41 +334,46 @@ def _count_out(queue: str, taken: list[Row], ledger: Ledger) -> None:
 
 
 def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:
-    lease, state = each.lease, each.state
+    lease, state, event = each.lease, each.state, each.event
+    held = first(db, "held", (lease.key, lease.token))
+    if held is None:
+        return False
+    cancel, worker = held
+    if cancel and state not in FINAL:
+        # It was asked to stop: it does not run again.
+        state = State.CANCELLED
     kind, message, detail = error_columns(each.failure)
-    recorded = each.event in (Event.ERROR, Event.LEASE_LOST)
-    row = first(
-        db,
-        "settle",
+    db.execute(
+        SQL["settle"],
         {
             "state": state,
             "started_at": each.started_at,
             "finished_at": each.at if state in FINAL else None,
             "result": each.result,
-            "due_at": each.due_at,
+            "due_at": each.due_at if state not in FINAL else None,
             "ready_at": each.at if state is State.READY else None,
             "reason": each.reason,
+            "keep_error": event in (Event.SNOOZE, Event.CANCEL),
             "error_type": kind,
             "error_message": message,
             "error_detail": detail,
-            "refund": int(each.event is Event.SNOOZE),
-            "failure": int(each.event is Event.ERROR),
+            "refund": int(event is Event.SNOOZE),
+            "failure": int(event is Event.ERROR),
             "crash": int(each.crash),
             "seq": lease.key,
             "token": lease.token,
         },
     )
-    if row is None:
-        return False
-    if recorded:
-        attempt = (lease.key, lease.attempt, row[0], each.started_at, each.at, each.event, state, kind, message, detail)
-        db.execute(SQL["add_attempt"], attempt)
-    store_output(db, lease, each.output)
-    if state in (State.READY, State.SCHEDULED):
-        ledger.move(lease.queue, State.RUNNING, state)
+    if event is Event.SNOOZE:
+        # With the attempt goes its output: the next one bears its number.
+        db.execute(SQL["drop_output"], (lease.key, lease.attempt))
     else:
-        ledger.arrive(lease.queue, State.RUNNING, state)
+        store_output(db, lease, each.output)
         ledger.tally(lease.queue).ran(each.at - each.started_at)
+    if event in (Event.ERROR, Event.LEASE_LOST):
+        attempt = (lease.key, lease.attempt, worker, each.started_at, each.at, event, state, kind, message, detail)
+        db.execute(SQL["add_attempt"], attempt)
+    ledger.arrive(lease.queue, State.RUNNING, state)
     return True
 
 

@@ -48,21 +48,22 @@ UPDATE jobs SET state = :state, finished_at = :now, due_at = NULL WHERE seq = :s
 -- name: succeed
 UPDATE jobs
 SET state = 'succeeded', token = NULL, started_at = ?, finished_at = ?, result = ?,
-    error_type = NULL, error_message = NULL, error_detail = NULL, progress = NULL
+    error_type = NULL, error_message = NULL, error_detail = NULL, cancel = 0, progress = NULL, message = NULL
 WHERE seq = ? AND token = ?;
 
 -- name: settle
 UPDATE jobs
 SET state = :state, token = NULL, started_at = :started_at, finished_at = :finished_at, result = :result,
     due_at = :due_at, ready_at = coalesce(:ready_at, ready_at), reason = :reason,
-    error_type = coalesce(:error_type, error_type), error_message = coalesce(:error_message, error_message),
-    error_detail = coalesce(:error_detail, error_detail),
-    attempt = attempt - :refund, failures = failures + :failure, crashes = crashes + :crash, progress = NULL
-WHERE seq = :seq AND token = :token
-RETURNING worker;
+    error_type = iif(:keep_error, error_type, :error_type),
+    error_message = iif(:keep_error, error_message, :error_message),
+    error_detail = iif(:keep_error, error_detail, :error_detail),
+    attempt = attempt - :refund, failures = failures + :failure, crashes = crashes + :crash, cancel = 0,
+    progress = NULL, message = NULL
+WHERE seq = :seq AND token = :token;
 
 -- name: held
-SELECT cancel FROM jobs WHERE seq = ? AND token = ?;
+SELECT cancel, worker FROM jobs WHERE seq = ? AND token = ?;
 
 -- name: report
 UPDATE jobs SET progress = coalesce(?, progress), message = coalesce(?, message) WHERE seq = ? AND token = ?;
@@ -94,7 +95,7 @@ SELECT id, beat, lease, info FROM workers ORDER BY id;
 DELETE FROM workers WHERE id = ?;
 
 -- name: held_by
-SELECT seq, queue, attempt, crashes, started_at FROM jobs
+SELECT seq, queue, attempt, crashes, started_at, cancel FROM jobs
 WHERE state = 'running' AND worker = :worker
   AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 
@@ -103,13 +104,16 @@ SELECT DISTINCT worker FROM jobs
 WHERE state = 'running' AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 
 -- name: give_back
-UPDATE jobs SET state = 'ready', token = NULL, attempt = attempt - 1, ready_at = :now WHERE seq = :seq;
+UPDATE jobs
+SET state = :state, token = NULL, attempt = attempt - 1, ready_at = :now, finished_at = :finished_at, cancel = 0,
+    progress = NULL, message = NULL
+WHERE seq = :seq;
 
 -- name: rescue
 UPDATE jobs
 SET state = :state, token = NULL, due_at = :due_at, finished_at = :finished_at, reason = :reason,
     crashes = crashes + :crash, error_type = :error_type, error_message = :error_message, error_detail = NULL,
-    progress = NULL
+    cancel = 0, progress = NULL, message = NULL
 WHERE seq = :seq;
 
 -- name: find_job

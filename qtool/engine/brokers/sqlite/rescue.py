@@ -86,19 +86,18 @@ class Rescuer:
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
             held = rows(db, "held_by", {"worker": worker})
-            for seq, queue, attempt, crashes, started_at in held:
+            for seq, queue, attempt, crashes, started_at, cancel in held:
                 blamed = started is None or seq in started
-                dead = blamed and crashes + 1 >= MAX_CRASHES
-                state = State.DEAD if dead else State.RETRY
+                state = _fate(blamed and crashes + 1 >= MAX_CRASHES, cancel)
                 kind, message = "WorkerLost", f"worker {worker} died while it held the job"
                 db.execute(
                     SQL["rescue"],
                     {
                         "seq": seq,
                         "state": state,
-                        "due_at": None if dead else now,
-                        "finished_at": now if dead else None,
-                        "reason": Reason.CRASHED if dead else None,
+                        "due_at": now if state is State.RETRY else None,
+                        "finished_at": None if state is State.RETRY else now,
+                        "reason": Reason.CRASHED if state is State.DEAD else None,
                         "crash": int(blamed),
                         "error_type": kind,
                         "error_message": message,
@@ -110,3 +109,10 @@ class Rescuer:
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)
         return len(held)
+
+
+def _fate(spent: bool, cancel: int) -> State:
+    """Where a lost lease leaves a job: dead when its crashes are spent, cancelled when it had been asked to stop."""
+    if spent:
+        return State.DEAD
+    return State.CANCELLED if cancel else State.RETRY
