@@ -131,6 +131,10 @@ class ExampleCommand(TyperCommand):
     """A command whose help page begins with examples."""
 
     examples: str = ""
+    prepare: Callable[[list[str]], list[str]] | None = None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.prepare(args) if self.prepare else args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_help(self, ctx, formatter, self.examples)
@@ -225,6 +229,7 @@ def _build(name: str, function: Callable[..., Any], module: ModuleType, examples
     command = get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
     assert isinstance(command, ExampleCommand)
     command.examples = examples
+    command.prepare = getattr(module, "prepare", None)
     return command
 
 

@@ -10,6 +10,7 @@ A module here has
 ``ROW``               the dataclass of the rows it prints, or None; ``qtool schema`` publishes it
 ``VERBS``             instead of one command, a dict of them (``qtool context use``); ``command`` then only documents
 ``CONTEXT_SETTINGS``  optional, for Click (``ignore_unknown_options`` and the like)
+``prepare``           optional: rewrites the command's words before Click parses them
 
 At module level it imports only what parsing needs: no Rich, no msgspec, no adapter. ``tests/test_architecture.py``
 holds it to that.

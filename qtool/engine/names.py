@@ -26,3 +26,25 @@ def check_name(what: str, name: str) -> str:
     if not name.isprintable():
         raise BadName(what=what, name=name, why="it has a control or invisible character in it")
     return name
+
+
+LONGEST_KEY = 4096
+"""Bytes of UTF-8: room for any path."""
+
+
+def check_key(key: str) -> str:
+    """``key`` itself, when it may be a job's unique key: 1 to 4096 bytes of UTF-8 without NUL. Raises BadName."""
+    if key.isascii() and key.isprintable() and 0 < len(key) <= LONGEST_KEY:
+        return key
+    why = ""
+    if not key:
+        why = "it is empty"
+    elif "\0" in key:
+        why = "it has a NUL in it"
+    elif any(0xD800 <= ord(char) <= 0xDFFF for char in key):
+        why = "it is not valid text (bytes that are not UTF-8)"
+    elif (size := len(key.encode())) > LONGEST_KEY:
+        why = f"it has {size} bytes and the limit is {LONGEST_KEY}"
+    if why:
+        raise BadName(what="unique key", name=f"{key[:20]}…" if len(key) > 20 else key, why=why)
+    return key
