@@ -143,17 +143,17 @@ class ExampleCommand(TyperCommand):
 class LazyGroup(TyperGroup):
     """The group whose commands are modules, imported by name."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
         return list(SUMMARIES)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class's signature
         if cmd_name not in SUMMARIES:
             # For the "did you mean" of the base class, which looks here.
             self.commands = dict.fromkeys(SUMMARIES, self)
             return None
         return load(cmd_name)
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ARG002 - the base class's signature
         from typer._click.shell_completion import CompletionItem
 
         return [CompletionItem(name, help=line) for name, line in SUMMARIES.items() if name.startswith(incomplete)]
@@ -161,7 +161,7 @@ class LazyGroup(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_help(self, ctx, formatter, EXAMPLES)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base class's signature
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(_NAME), line) for name, line in commands.items()])

@@ -32,3 +32,12 @@ def _adapter() -> Adapter:
     from qtool.config import load_settings, open_adapter
 
     return open_adapter(load_settings())
+
+
+def context_names(incomplete: str) -> list[str]:
+    """Contexts of the configuration file that begin so."""
+    with suppress(Exception):
+        from qtool.config import load_settings
+
+        return [entry.name for entry in load_settings().contexts if entry.name.startswith(incomplete)]
+    return []

@@ -70,6 +70,47 @@ def _harmless(char: str) -> str:
     return char if code > 0x9F and char not in _BIDI and char in "\u200c\u200d\u00a0\u202f\u3000" else ""
 
 
+class TerminalText:
+    """Bytes of a job's output as text for a terminal: colours stay, other control sequences go.
+
+    Sequences and characters may be split between two pieces.
+    """
+
+    def __init__(self) -> None:
+        import codecs
+
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._coloured = False
+
+    def feed(self, data: bytes) -> str:
+        """The text of one more piece; what may be half a sequence is held back."""
+        import re
+
+        text = self._held + self._decoder.decode(data)
+        cut = text.rfind("\x1b", -64)
+        self._held = text[cut:] if cut >= 0 and not re.match("\x1b\\[[0-?]*[ -/]*[@-~]", text[cut:]) else ""
+        return self._shown(text[: len(text) - len(self._held)])
+
+    def end(self) -> str:
+        """What was held back, and the colours reset."""
+        rest = self._shown(self._held + self._decoder.decode(b"", final=True))
+        return f"{rest}\x1b[0m" if self._coloured else rest
+
+    def _shown(self, text: str) -> str:
+        import re
+
+        parts = re.split("(\x1b\\[[0-9;:]*m)", text)
+        self._coloured |= len(parts) > 1
+        return "".join(part if number % 2 else _lines(part) for number, part in enumerate(parts))
+
+
+def _lines(text: str) -> str:
+    """Each line :func:`clean`, tabs and line ends kept; a bare carriage return starts a new line."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join("\t".join(map(clean, line.split("\t"))) for line in lines)
+
+
 # --- machine formats ---------------------------------------------------------------------------------
 
 
@@ -150,6 +191,16 @@ class Output:
                 return self._tsv(table, rows)
             case Format.IDS:
                 return self._ids(table, rows)
+
+    def value(self, text: str | None) -> None:
+        """One JSON value, None for null: spread over lines on a terminal, on one line elsewhere."""
+        import json
+
+        shown = text or "null"
+        if self.format is Format.TABLE:
+            spread = json.dumps(json.loads(shown), indent=2, ensure_ascii=False)
+            shown = "\n".join(clean(line) for line in spread.split("\n"))
+        self.write(shown + "\n")
 
     def write(self, text: str) -> None:
         """Text on stdout as it is, in UTF-8."""

@@ -19,8 +19,7 @@ class EndRow:
     reason: Reason | None
     error: Error | None
     exit_code: int | None
-    """What a command job ended with: 128 and the signal's number when a signal ended it."""
-    final: bool
+    """0 if it succeeded; a command's own; 128 and the signal's number if one ended it; None if it has none."""
 
 
 ENDS = Table(

@@ -104,12 +104,26 @@ class JobRow:
     @classmethod
     def of(cls, job: JobInfo, attempts: list[Attempt] | None = None) -> JobRow:
         """The row of a job."""
-        same = {name: getattr(job, name) for name in _SAME}
-        times = {name: moment(getattr(job, name)) for name in _TIMES}
         return cls(
-            **same,
-            **times,
+            id=job.id,
+            task=job.task,
+            queue=job.queue,
+            state=job.state,
+            reason=job.reason,
+            priority=job.priority,
             created_at=sure_moment(job.created_at),
+            due_at=moment(job.due_at),
+            ready_at=moment(job.ready_at),
+            expires_at=moment(job.expires_at),
+            started_at=moment(job.started_at),
+            finished_at=moment(job.finished_at),
+            attempt=job.attempt,
+            failures=job.failures,
+            crashes=job.crashes,
+            worker=job.worker,
+            progress=job.progress,
+            message=job.message,
+            unique=job.unique,
             error=Error.of(job.error),
             args=list(job.args),
             kwargs=dict(job.kwargs),
@@ -121,13 +135,6 @@ class JobRow:
             timeout=job.policy.timeout,
             attempts=None if attempts is None else [AttemptView.of(each) for each in attempts],
         )
-
-
-_SAME = (
-    *("id", "task", "queue", "state", "reason", "priority", "attempt", "failures", "crashes"),
-    *("worker", "progress", "message", "unique"),
-)
-_TIMES = ("due_at", "ready_at", "expires_at", "started_at", "finished_at")
 
 
 def what(row: JobRow | JobInfo) -> str:

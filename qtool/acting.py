@@ -1,0 +1,189 @@
+"""What the commands that change jobs share: which jobs, one question, pages, a report line a job, an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from qtool.config import open_adapter
+from qtool.engine.broker import Change
+from qtool.errors import AmbiguousJob, ExitCode, UnknownJob, UsageError
+from qtool.options import any_of, parse_where, read_ids
+from qtool.views.reports import REPORTS, ReportRow
+
+if TYPE_CHECKING:
+    from qtool.config import Settings
+    from qtool.engine.broker import Inspector
+    from qtool.engine.filter import Filter
+    from qtool.engine.job import JobInfo
+    from qtool.engine.states import State
+    from qtool.options import Common
+    from qtool.output import Output, Progress
+
+PAGE = 500
+"""Jobs changed in one transaction: long enough to be fast, short enough to let workers in between."""
+
+Verb = Callable[[Sequence[str]], list[Change]]
+
+
+def resolve(inspector: Inspector, ids: Sequence[str]) -> list[str]:
+    """The full id for each id or unique beginning of one. Raises UnknownJob, AmbiguousJob."""
+    found = []
+    for id, job in zip(ids, inspector.get(ids), strict=True):
+        # People copy what a table has cut.
+        found.append(job.id if job is not None else inspector.find(id.rstrip("…")))
+    return found
+
+
+def matching(inspector: Inspector, where: Filter | None) -> Iterator[list[JobInfo]]:
+    """Every job that matches, a page at a time; each is met once, whatever becomes of it."""
+    after = None
+    while True:
+        page = inspector.browse(where, after=after, limit=PAGE)
+        if page.jobs:
+            yield list(page.jobs)
+        after = page.next
+        if after is None:
+            return
+
+
+def danger(settings: Settings) -> str:
+    """What a question begins with where a mistake is expensive."""
+    return f"PRODUCTION ({settings.context}): " if settings.production else ""
+
+
+class Tally:
+    """Counts reports, for the exit code."""
+
+    def __init__(self) -> None:
+        self.found = 0
+        self.changed = 0
+        self.seen = 0
+
+    def add(self, change: Change) -> None:
+        """Count one report."""
+        self.seen += 1
+        self.found += change.before is not None
+        self.changed += change.changed
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """All changed: 0; no such job at all: 4; anything between: 3."""
+        if not self.found:
+            return ExitCode.NOT_FOUND
+        return ExitCode.OK if self.changed == self.seen else ExitCode.PARTLY
+
+
+def act_on_ids(out: Output, inspector: Inspector, ids: Iterable[str], verb: Verb, progress: Progress) -> ExitCode:
+    """Apply ``verb`` to ids as they come, and report on each."""
+    tally = Tally()
+
+    def reports() -> Iterator[ReportRow]:
+        source = iter(ids)
+        while page := list(islice(source, PAGE)):
+            for change in _each(inspector, page, verb):
+                tally.add(change)
+                yield ReportRow.of(change)
+            progress.advance(len(page))
+            out.flush()
+
+    out.rows(REPORTS, reports())
+    return tally.exit_code
+
+
+def act_on_matches(out: Output, inspector: Inspector, where: Filter, verb: Verb, progress: Progress) -> ExitCode:
+    """Apply ``verb`` to every job that matches, and report on each."""
+    tally = Tally()
+
+    def reports() -> Iterator[ReportRow]:
+        for page in matching(inspector, where):
+            for change in verb([job.id for job in page]):
+                tally.add(change)
+                yield ReportRow.of(change)
+            progress.advance(len(page))
+            out.flush()
+
+    out.rows(REPORTS, reports())
+    return tally.exit_code
+
+
+def _each(inspector: Inspector, typed: Sequence[str], verb: Verb) -> list[Change]:
+    """The report on each id as it was typed: on its job, or that there is none or more than one."""
+    full: dict[str, str] = {}
+    wrong: dict[str, Change] = {}
+    for id, job in zip(typed, inspector.get(typed), strict=True):
+        if job is not None:
+            full[id] = id
+            continue
+        try:
+            full[id] = inspector.find(id.rstrip("…"))
+        except UnknownJob:
+            wrong[id] = Change(id, None, None, "no such job")
+        except AmbiguousJob:
+            wrong[id] = Change(id, None, None, "begins more than one id")
+    done = {change.id: change for change in verb(list(dict.fromkeys(full.values())))} if full else {}
+    return [wrong[id] if id in wrong else done[full[id]] for id in dict.fromkeys(typed)]
+
+
+# --- retry and cancel --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A verb on jobs: by id, by ids from stdin, or by filter."""
+
+    name: str
+    question: str
+    """With ``{count}`` for how many."""
+    applies: frozenset[State]
+    """The states it changes."""
+    after: State
+    default_states: tuple[State, ...]
+    """What a filter means that names no state."""
+
+    def run(self, common: Common, ids: list[str] | None, where: str | None, *, dry_run: bool, yes: bool) -> ExitCode:
+        """Do it, and give the exit code. Raises UsageError, BrokerError."""
+        if bool(ids) == bool(where):
+            raise UsageError(
+                why=f"Say which jobs: ids, - for ids on stdin, or --where FILTER. See 'qtool {self.name} -h'."
+            )
+        settings = common.settings()
+        out = common.out(keep_going=True)
+        with open_adapter(settings, write=not dry_run) as adapter:
+            verb: Verb = partial(self._pretend, adapter.inspector) if dry_run else getattr(adapter.operator, self.name)
+            if ids:
+                with out.progress(self.name) as progress:
+                    return act_on_ids(out, adapter.inspector, read_ids(ids), verb, progress)
+            filter = self._filter(where)
+            count = adapter.inspector.count(filter)
+            if not count:
+                out.note("No job matches.")
+                return ExitCode.NOT_FOUND
+            question = self.question.format(count=f"{count:,} {'job' if count == 1 else 'jobs'}")
+            if not dry_run and not out.confirm(f"{danger(settings)}{question}?", yes=yes):
+                out.note("Nothing was changed.")
+                return ExitCode.FAILED
+            with out.progress(self.name, count) as progress:
+                return act_on_matches(out, adapter.inspector, filter, verb, progress)
+
+    def _filter(self, where: str | None) -> Filter:
+        filter = parse_where(where)
+        assert filter is not None
+        if filter.states() is not None:
+            return filter
+        return parse_where(where, any_of("state", self.default_states)) or filter
+
+    def _pretend(self, inspector: Inspector, ids: Sequence[str]) -> list[Change]:
+        """What the verb would report, without doing it."""
+        changes = []
+        for id, job in zip(ids, inspector.get(ids), strict=True):
+            if job is None:
+                changes.append(Change(id, None, None, "no such job"))
+            elif job.state in self.applies:
+                changes.append(Change(id, job.state, self.after, "dry run: nothing was changed"))
+            else:
+                changes.append(Change(id, job.state, job.state, f"it is {job.state}"))
+        return changes

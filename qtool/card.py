@@ -1,0 +1,140 @@
+"""One job as a card: what ``qtool show`` draws on a terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from qtool.engine.states import State
+from qtool.engine.times import format_duration
+from qtool.output import clean
+from qtool.views.jobs import Error, JobRow, what
+from qtool.views.text import ago, state_style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from rich.console import Console
+
+LONGEST = 2_000
+"""Characters of one value that are shown; ``-o json`` has all of it."""
+
+_LABEL = 11
+
+
+def print_card(row: JobRow, result: str | None, console: Console) -> None:
+    """The job: headline, facts, what it got, what came of it, earlier attempts."""
+    from rich.text import Text
+
+    head = Text(clean(what(row)), style="bold", no_wrap=True, overflow="ellipsis")
+    console.print(head)
+    reason = f" ({row.reason})" if row.reason else ""
+    console.print(Text.assemble((f"{row.state}{reason}", state_style(row)), (f"  {clean(row.id)}", "dim")))
+    console.print()
+    for label, value in _facts(row):
+        _fact(console, label, value)
+    _block(console, "arguments", _arguments(row))
+    if row.state is State.SUCCEEDED:
+        _block(console, "result", _pretty(json.loads(result)) if result else "null")
+    if row.error is not None:
+        _error(console, "error", row.error)
+    for attempt in row.attempts or ():
+        console.print()
+        took = format_duration((attempt.finished_at - attempt.started_at).total_seconds())
+        told = f"{attempt.event} after {took}, {ago(attempt.finished_at)}, on {attempt.worker}"
+        _fact(console, f"attempt {attempt.attempt}", f"{told}: {attempt.error}" if attempt.error else told)
+
+
+def _facts(row: JobRow) -> Iterator[tuple[str, str]]:
+    """Label and value, only where there is one."""
+    backing_off = row.state in (State.SCHEDULED, State.RETRY)
+    done = f"{100 * row.progress:.0f} % " if row.progress is not None else ""
+    facts = {
+        "queue": f"{row.queue}{f', priority {row.priority}' if row.priority else ''}",
+        "task": row.task,
+        "created": _when(row.created_at),
+        "due": _when(row.due_at) if backing_off else "",
+        "expires": _when(row.expires_at),
+        "started": _when(row.started_at),
+        "finished": _finished(row),
+        "attempts": _attempts(row),
+        "worker": row.worker or "",
+        "progress": f"{done}{row.message or ''}".strip(),
+        "policy": _policy(row),
+        "unique": row.unique or "",
+        "tags": ", ".join(f"{key}={value}" for key, value in row.tags.items()),
+        "parents": ", ".join(row.parents),
+    }
+    return ((label, value) for label, value in facts.items() if value)
+
+
+def _finished(row: JobRow) -> str:
+    if row.finished_at is None or row.started_at is None:
+        return _when(row.finished_at)
+    return f"{_when(row.finished_at)}, took {format_duration((row.finished_at - row.started_at).total_seconds())}"
+
+
+def _attempts(row: JobRow) -> str:
+    if not row.attempt:
+        return ""
+    told = [f"{row.attempt}"]
+    told += [f"{count} {word}" for count, word in ((row.failures, "failed"), (row.crashes, "crashed")) if count]
+    return ", ".join(told)
+
+
+def _policy(row: JobRow) -> str:
+    told = [f"{row.retries} retries"] if row.retries is not None else []
+    for label, seconds in (("backoff", row.backoff), ("at most", row.backoff_cap), ("timeout", row.timeout)):
+        if seconds is not None:
+            told.append(f"{label} {format_duration(seconds)}")
+    return ", ".join(told)
+
+
+def _when(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at)})"
+
+
+def _arguments(row: JobRow) -> str:
+    if not row.args and not row.kwargs:
+        return ""
+    shown: list[str] = [_pretty(value) for value in row.args]
+    shown += [f"{key} = {_pretty(value)}" for key, value in row.kwargs.items()]
+    return "\n".join(shown)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _fact(console: Console, label: str, value: str) -> None:
+    from rich.text import Text
+
+    width = max(console.width - _LABEL, 20)
+    lines = Text(clean(value)).wrap(console, width) or [Text()]
+    for number, line in enumerate(lines):
+        console.print(Text.assemble((f"{label if number == 0 else '':<{_LABEL}}", "dim"), line))
+
+
+def _block(console: Console, label: str, text: str, style: str = "") -> None:
+    """Text of several lines under its label."""
+    from rich.text import Text
+
+    if not text:
+        return
+    cut = len(text) - LONGEST
+    console.print()
+    console.print(Text(label, style="dim"))
+    for line in text[:LONGEST].split("\n"):
+        console.print(Text("  " + clean(line), style=style))
+    if cut > 0:
+        console.print(Text(f"  … {cut:,} characters more: -o json shows all", style="dim"))
+
+
+def _error(console: Console, label: str, error: Error) -> None:
+    traceback = (error.traceback or "").rstrip("\n")
+    if traceback:
+        # The end of a traceback says what happened.
+        _block(console, label, traceback[-LONGEST:], style="red")
+    else:
+        _block(console, label, str(error), style="red")

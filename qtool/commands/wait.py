@@ -1,0 +1,98 @@
+"""``qtool wait``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from qtool.engine.broker import Adapter
+from qtool.engine.job import Result
+from qtool.engine.states import State
+from qtool.engine.waiting import as_they_end
+from qtool.errors import ExitCode, QtoolError, UsageError, WaitTimedOut
+from qtool.options import Common, JobIds
+from qtool.output import Output
+from qtool.views.ends import ENDS, EndRow
+
+ROW = EndRow
+EXAMPLES = """
+qtool wait 019ab3c2-7f10-7000
+qtool enqueue -- make test | qtool wait --timeout 10m
+qtool wait --any $(cat ids.txt)
+"""
+
+
+def command(
+    common: Common,
+    ids: JobIds = None,
+    any: Annotated[bool, typer.Option("--any", help="Only until the first of them has ended.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="No longer than 30s, 5m …; then exit 124.")
+    ] = None,
+) -> int:
+    """Wait until jobs have ended.
+
+    Ids come from the command line, or from stdin when there are none. One job's exit code is passed on: that of a
+    command, 128 and the signal's number if a signal ended it, 1 for any other failure; of several jobs, that of the
+    first in the order given which did not succeed. Errors of qtool itself exit with 125, a time-out with 124.
+    """
+    from qtool.acting import resolve
+    from qtool.engine.times import parse_duration
+    from qtool.options import read_ids
+
+    seconds = parse_duration(timeout) if timeout else None
+    typed = list(dict.fromkeys(read_ids(ids or ["-"])))
+    if not typed:
+        raise UsageError(why="No ids to wait for, neither on the command line nor on stdin.")
+    out = common.out()
+    ended: dict[str, Result] = {}
+    try:
+        with common.adapter() as adapter:
+            wanted = resolve(adapter.inspector, typed)
+            out.rows(ENDS, _ends(adapter, wanted, seconds, any, out, ended))
+    except (UsageError, WaitTimedOut):
+        raise
+    except QtoolError as error:
+        error.exit_code = ExitCode.INTERNAL
+        raise
+    return next((code for id in wanted if id in ended and (code := passed_on(ended[id]))), 0)
+
+
+def passed_on(result: Result) -> int:
+    """The exit code that stands for how a job ended."""
+    if result.state is State.SUCCEEDED:
+        return 0
+    error = result.error
+    if error is not None and error.signal:
+        return 128 + error.signal
+    return error.exit_code or 1 if error is not None else 1
+
+
+def _ends(
+    adapter: Adapter, ids: list[str], timeout: float | None, any: bool, out: Output, ended: dict[str, Result]
+) -> Iterator[EndRow]:
+    with out.progress("ended", len(ids)) as progress:
+        for result in as_they_end(adapter, ids, timeout=timeout, tick=lambda: progress.update(len(ended))):
+            ended[result.id] = result
+            yield end_row(result)
+            out.flush()
+            if any:
+                return
+
+
+def end_row(result: Result) -> EndRow:
+    """The row of a job that ended."""
+    from qtool.views.jobs import Error
+
+    ran = result.state is State.SUCCEEDED or (
+        result.error is not None and (result.error.exit_code is not None or result.error.signal is not None)
+    )
+    return EndRow(
+        id=result.id,
+        state=result.state,
+        reason=result.reason,
+        error=Error.of(result.error),
+        exit_code=passed_on(result) if ran else None,
+    )
