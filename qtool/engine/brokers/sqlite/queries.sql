@@ -205,7 +205,7 @@ SELECT id, state, result, reason, error_type, error_message, error_detail FROM j
 
 -- name: output
 SELECT stream, start, data FROM output
-WHERE seq = :seq AND attempt = coalesce(:attempt, (SELECT max(attempt) FROM output WHERE seq = :seq))
+WHERE seq = :seq AND attempt = coalesce(:attempt, (SELECT attempt FROM jobs WHERE seq = :seq))
   AND start + length(data) > :after
 ORDER BY start, rowid;
 
