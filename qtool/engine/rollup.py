@@ -7,7 +7,6 @@ that a year of history costs some thousand rows a queue.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import Bucket, Latency
@@ -81,21 +80,23 @@ COUNTERS = ("enqueued", "started", "succeeded", "retried", "dead", "cancelled", 
 """What is counted, by the names of :class:`~qtool.engine.broker.Bucket`'s fields."""
 
 
-@dataclass(slots=True)
 class Tally:
     """What happened in one queue in one span, while it is being added up."""
 
-    at: int
-    seconds: int
-    queue: str
-    counters: dict[str, int] = field(default_factory=dict)
-    """By the names in :data:`COUNTERS`; absent is none."""
-    wait: dict[int, int] = field(default_factory=dict)
-    """Histogram of the time from ready to started."""
-    wait_total: float = 0.0
-    run: dict[int, int] = field(default_factory=dict)
-    """Histogram of the time from started to ended."""
-    run_total: float = 0.0
+    __slots__ = ("at", "counters", "queue", "run", "run_total", "seconds", "wait", "wait_total")
+
+    def __init__(self, at: int, seconds: int, queue: str) -> None:
+        self.at = at
+        self.seconds = seconds
+        self.queue = queue
+        self.counters: dict[str, int] = {}
+        """By the names in :data:`COUNTERS`; absent is none."""
+        self.wait: dict[int, int] = {}
+        """Histogram of the time from ready to started."""
+        self.wait_total = 0.0
+        self.run: dict[int, int] = {}
+        """Histogram of the time from started to ended."""
+        self.run_total = 0.0
 
     def count(self, counter: str, by: int = 1) -> None:
         """Add to a counter."""
