@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import Any
 
-from qtool import current_job, task
+from qtool import CurrentJob, task
 
 
 @task
@@ -38,13 +38,13 @@ def fail(message: str = "asked to fail") -> None:
     raise RuntimeError(message)
 
 
-@task
-def sleep(seconds: float = 1.0) -> float:
+@task(bind=True)
+def sleep(self: CurrentJob, seconds: float = 1.0) -> float:
     """Sleep, and say how far it is ten times a second."""
     seconds = float(seconds)
     started = time.monotonic()
     while (gone := time.monotonic() - started) < seconds:
-        current_job().progress(gone / seconds, f"{seconds - gone:.1f} s to go")
+        self.progress(gone / seconds, f"{seconds - gone:.1f} s to go")
         time.sleep(min(0.1, seconds - gone))
     return seconds
 

@@ -13,7 +13,7 @@
 ``import qtool`` alone loads nothing: every name is imported when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # not from typing, which takes 10 ms to import
 
 if TYPE_CHECKING:
     from qtool.client import Client, connect
@@ -67,17 +67,22 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> object:
     from importlib import import_module
 
     for module, names in _HOMES.items():
         if name in names:
-            found = getattr(import_module(module), name)
+            found: object = getattr(import_module(module), name)
             if module == "qtool.engine.tasks":
                 _introduce()
             globals()[name] = found
             return found
     raise AttributeError(f"module 'qtool' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:
+    # Kept from the type checker, which would believe that every name is here.
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:

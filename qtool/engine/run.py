@@ -59,7 +59,7 @@ def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None
         _drop_loop()
         raise
     except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
-        if not isinstance(error, Exception):
+        if task.is_async and (isinstance(error, current.JobTimeout) or not isinstance(error, Exception)):
             _drop_loop()
         return outcome_of(task, error, args, kwargs)
     finally:
