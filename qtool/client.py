@@ -12,7 +12,7 @@ from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, Job
 from qtool.engine.options import SendOptions, Unique, checked, moment, policy_of
 from qtool.engine.tasks import Task
-from qtool.errors import NotSerialisable, PayloadTooLarge
+from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,8 +44,10 @@ class Client:
 
         return redacted(self._settings.broker)
 
-    def adapter(self) -> Adapter:
-        """The open broker. Raises UnknownScheme, BrokerError and its kin, ReadOnlyContext."""
+    def adapter(self, *, write: bool = False) -> Adapter:
+        """The open broker. Raises UnknownScheme, BrokerError and its kin; ReadOnlyContext for ``write`` where so."""
+        if write and self._settings.read_only:
+            raise ReadOnlyContext(context=self._settings.context)
         adapter, pid = self._adapter, os.getpid()
         if adapter is None or self._pid != pid:
             if adapter is not None:
@@ -73,7 +75,7 @@ class Client:
         Raises TypeError, ValueError for bad options; NotSerialisable, PayloadTooLarge; BrokerError and its kin.
         """
         job = _Maker(task, options, self._settings)(tuple(args), kwargs)
-        receipt = self._writable().broker.enqueue([job])
+        receipt = self.adapter(write=True).broker.enqueue([job])
         return Handle(receipt.ids[0], self.adapter, existing=bool(receipt.existing))
 
     def send_many(
@@ -88,7 +90,7 @@ class Client:
         make = _Maker(task, options, self._settings)
         batch: Batch[Any] = Batch(self.adapter)
         source = iter(calls)
-        broker = self._writable().broker
+        broker = self.adapter(write=True).broker
         try:
             while jobs := make.batch(list(islice(source, BATCH))):
                 try:
@@ -119,13 +121,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<client of {self.url}>"
-
-    def _writable(self) -> Adapter:
-        if self._settings.read_only:
-            from qtool.errors import ReadOnlyContext
-
-            raise ReadOnlyContext(context=self._settings.context)
-        return self.adapter()
 
 
 def connect(url: str | None = None, *, context: str | None = None) -> Client:

@@ -6,18 +6,27 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from qtool.engine.states import FINAL, State
 from qtool.errors import JobFailed, UnknownJob, WaitTimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from qtool.engine.broker import Adapter
     from qtool.engine.job import JobInfo, Result
 
 R = TypeVar("R")
+
+
+class Opener(Protocol):
+    """Gives the open broker."""
+
+    def __call__(self, *, write: bool = False) -> Adapter:
+        """Raises BrokerError and its kin; ReadOnlyContext for ``write`` where only looking is allowed."""
+        ...
+
 
 POLL = 1.0
 """Seconds between two looks at a job nobody rang for: the net under the bell."""
@@ -28,7 +37,7 @@ class Handle(Generic[R]):
 
     __slots__ = ("_open", "existing", "id")
 
-    def __init__(self, id: str, open: Callable[[], Adapter], *, existing: bool = False) -> None:
+    def __init__(self, id: str, open: Opener, *, existing: bool = False) -> None:
         self.id = id
         self.existing = existing
         """Whether the job stood already: it holds the same unique key, or this very id."""
@@ -71,9 +80,9 @@ class Handle(Generic[R]):
     def cancel(self) -> bool:
         """Cancel the job if it has not started, ask it to stop if it runs; whether that changed anything.
 
-        Raises UnknownJob.
+        Raises UnknownJob, ReadOnlyContext.
         """
-        change = self._open().operator.cancel([self.id])[0]
+        change = self._open(write=True).operator.cancel([self.id])[0]
         if change.before is None:
             raise UnknownJob(id=self.id)
         return change.changed
@@ -94,7 +103,7 @@ class Batch(Sequence[Handle[R]]):
     # A million ids as separate strings take 85 MB; joined by the chunk they take 37.
     __slots__ = ("_chunks", "_length", "_open", "_starts")
 
-    def __init__(self, open: Callable[[], Adapter]) -> None:
+    def __init__(self, open: Opener) -> None:
         self._open = open
         self._chunks: list[str] = []
         self._starts: list[int] = []
