@@ -11,7 +11,7 @@ import json as jsonlib
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.current import Discard, Retry, running
@@ -65,6 +65,8 @@ def call(
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(label, error) from None
+    except (ValueError, InvalidURL) as error:
+        raise Discard(f"{label}: the request cannot be made: {error}") from None
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionFailed(f"{label}: {reason or type(reason).__name__}") from None
@@ -73,12 +75,14 @@ def call(
 def _request(
     url: str, method: str | None, headers: dict[str, str], json: Any, body: str | None
 ) -> urllib.request.Request:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Discard(f"{_without_password(url)!r} is not an http or https URL")
+    parts = _split(url)
     host = parts.netloc.rpartition("@")[2]
     target = urllib.parse.urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
-    data = jsonlib.dumps(json).encode() if json is not None else body.encode() if body is not None else None
+    data = None
+    if json is not None:
+        data = jsonlib.dumps(json).encode()
+    elif body is not None:
+        data = body.encode("utf-8", "surrogateescape")
     method = (method or ("POST" if data is not None else "GET")).upper()
     try:
         request = urllib.request.Request(target, data, method=method)  # noqa: S310  the scheme is checked above
@@ -101,6 +105,17 @@ def _request(
     except ValueError as error:
         raise Discard(f"the request cannot be made: {error}") from None
     return request
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        # A port that is no number, or half an IPv6 address.
+        pass
+    raise Discard(f"{_without_password(url)!r} is not an http or https URL")
 
 
 def _opener() -> urllib.request.OpenerDirector:
