@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.commands.enqueue_options import DASHES, EnqueueOptions
@@ -145,7 +146,28 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse).decode
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits} is too large a number")
+    return value
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+
+DEEPEST = 200
+"""Levels of nesting in a JSON line: deep enough for data, and far from where Python's own reader gives up."""
+
+
+def check_depth(text: str) -> None:
+    """Refuse JSON whose arrays and objects are nested too deeply. Raises BadJSON."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    depth = 0
+    for char in re.sub(r'"(?:\\.|[^"\\])*"', "", text):
+        depth += (char in "[{") - (char in "]}")
+        if depth > DEEPEST:
+            raise BadJSON(where="it", why=f"it is nested more than {DEEPEST} deep")
 
 
 def parse_json(text: str, where: str) -> Any:

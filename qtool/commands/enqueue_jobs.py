@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from qtool.commands.enqueue_input import HOLE, Filler, Work, parse_json
+from qtool.commands.enqueue_input import HOLE, Filler, Work, check_depth, parse_json
 from qtool.engine.codec import MAX_PAYLOAD, decode, encode_body, encode_options
 from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, PRIORITIES, UNSAID, Job, Policy
@@ -228,6 +228,7 @@ class Maker:
         for at, line in enumerate(lines, number):
             if line and not line.isspace():
                 try:
+                    check_depth(line)
                     jobs.append(read(parse_json(line, "it"), line, now))
                 except QtoolError as error:
                     self._reject(at, error)
@@ -304,31 +305,31 @@ def _key_of(unique: str | None, line: str) -> str | None:
 # --- envelopes ---------------------------------------------------------------------------------------
 
 _NUMBERS = ("created_at", "run_at", "expires_at", "backoff", "backoff_cap", "timeout")
+_LATEST = 1e11
+"""Seconds: a few thousand years, beyond which no calendar helps."""
+_WHOLE = {"priority": PRIORITIES[-1], "retries": 2**31 - 1}
 
 
 def _check_envelope(said: dict[str, Any]) -> None:
     """Raises UsageError, BadName for a field of the wrong kind; :func:`decode` looks at the others."""
     for field in ("id", "task", "queue", "unique"):
-        value = said.get(field)
-        if value is None:
-            continue
-        if type(value) is not str:
-            raise UsageError(why=f'its "{field}" is not a string')
-        if field == "unique":
-            check_key(value)
-        else:
-            check_name(field, value)
+        if (value := said.get(field)) is not None:
+            if type(value) is not str:
+                raise UsageError(why=f'its "{field}" is not a string')
+            check_key(value) if field == "unique" else check_name(field, value)
     for field in _NUMBERS:
-        value = said.get(field)
-        if value is not None and (type(value) not in (int, float) or value < 0 or value > 1e11):
+        if (value := said.get(field)) is not None and (type(value) not in (int, float) or not 0 <= value <= _LATEST):
             raise UsageError(why=f'its "{field}" is not a number of seconds')
-    for field, most in (("priority", PRIORITIES[-1]), ("retries", 2**31 - 1)):
-        value = said.get(field)
-        if value is not None and (type(value) is not int or not 0 <= value <= most):
+    for field, most in _WHOLE.items():
+        if (value := said.get(field)) is not None and (type(value) is not int or not 0 <= value <= most):
             raise UsageError(why=f'its "{field}" is not a whole number from 0 to {most}')
-    tags = said.get("tags")
-    if tags is not None:
-        if type(tags) is not dict or not all(type(value) is str for value in tags.values()):
-            raise UsageError(why='its "tags" are not an object of strings')
-        for name in tags:
-            check_name("tag", name)
+    _check_tags(said.get("tags"))
+
+
+def _check_tags(tags: Any) -> None:
+    if tags is None:
+        return
+    if type(tags) is not dict or not all(type(value) is str for value in tags.values()):
+        raise UsageError(why='its "tags" are not an object of strings')
+    for name in tags:
+        check_name("tag", name)

@@ -53,7 +53,10 @@ def run(options: EnqueueOptions) -> int:
     wait_timeout = _wait_timeout(options)
     settings = load_settings(broker=options.broker, context=options.context)
     out = Output(
-        format=Format(options.output) if options.output else Format.IDS, quiet=options.quiet, color=options.color
+        format=Format(options.output) if options.output else Format.IDS,
+        quiet=options.quiet,
+        color=options.color,
+        keep_going=options.wait or options.follow,
     )
     rejects = Rejects(out)
     maker = Maker(work, terms, settings.route, rejects, now)
@@ -198,9 +201,8 @@ class Session:
         try:
             with _deferred_interrupt() as check, _rare_collection():
                 for jobs in blocks:
-                    check()
                     self._block(jobs, progress, check)
-                    check.waiting = True
+                    check.idle()
         except BrokenPipeError:
             raise
         except (QtoolError, KeyboardInterrupt, OSError) as error:
@@ -214,7 +216,7 @@ class Session:
     def _block(self, jobs: list[Job], progress: Any, check: _Interrupt) -> None:
         closed: BrokenPipeError | None = None
         for start in range(0, len(jobs), BATCH):
-            check()
+            check.busy()
             batch = jobs[start : start + BATCH]
             try:
                 self.commit(batch)
@@ -234,21 +236,27 @@ def _bool(value: bool) -> str:
 
 
 class _Interrupt:
-    """Call it where it is safe to stop: raises KeyboardInterrupt when Ctrl-C was pressed before."""
+    """Keeps Ctrl-C waiting while jobs are committed: it takes effect in :meth:`busy` and :meth:`idle`."""
 
     def __init__(self) -> None:
         self.pressed = False
-        self.waiting = True
-        """Nothing is being committed: the signal may interrupt at once."""
+        self.at_once = True
+        """Nothing is being committed: the signal may interrupt."""
 
-    def __call__(self) -> None:
-        self.waiting = False
+    def busy(self) -> None:
+        """A commit begins. Raises KeyboardInterrupt."""
+        self.at_once = False
         if self.pressed:
             raise KeyboardInterrupt
 
+    def idle(self) -> None:
+        """The commits are done. Raises KeyboardInterrupt."""
+        self.busy()
+        self.at_once = True
+
     def handle(self, *_: object) -> None:
         """The signal's handler; the second Ctrl-C does not wait."""
-        if self.waiting or self.pressed:
+        if self.at_once or self.pressed:
             raise KeyboardInterrupt
         self.pressed = True
 
