@@ -25,30 +25,56 @@ URLS: dict[str, str] = {
 MakeAdapter = Callable[..., Adapter]
 """Opens a handle on the test's one store; ``retention=`` sets how long finished jobs are kept."""
 
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+Fresh = Callable[[], tuple[MakeAdapter, ManualClock]]
+"""A new, empty store with a clock of its own, each time."""
 
 
 @pytest.fixture(params=sorted(URLS))
-def make_adapter(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[MakeAdapter]:
-    """A second handle where the store is shared, the same one where it is not."""
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
+    """For tests that need several stores."""
     scheme: str = request.param
     module, _, name = ADAPTERS[scheme].partition(":")
     open_ = getattr(import_module(module), name)
-    opened: list[Adapter] = []
+    every: list[Adapter] = []
+    stores = 0
 
-    def make(retention: Retention = KEEP) -> Adapter:
-        if opened and not opened[0].capabilities.shared:
-            return opened[0]
-        adapter: Adapter = open_(URLS[scheme].format(tmp=tmp_path), clock=clock, retention=retention)
-        opened.append(adapter)
-        return adapter
+    def new() -> tuple[MakeAdapter, ManualClock]:
+        nonlocal stores
+        stores += 1
+        clock = ManualClock()
+        directory = tmp_path / str(stores)
+        directory.mkdir()
+        mine: list[Adapter] = []
 
-    yield make
-    for adapter in opened:
+        def make(retention: Retention = KEEP) -> Adapter:
+            if mine and not mine[0].capabilities.shared:
+                # A second handle where the store is shared, the same one where it is not.
+                return mine[0]
+            adapter: Adapter = open_(URLS[scheme].format(tmp=directory), clock=clock, retention=retention)
+            mine.append(adapter)
+            every.append(adapter)
+            return adapter
+
+        return make, clock
+
+    yield new
+    for adapter in every:
         adapter.close()
+
+
+@pytest.fixture
+def store(fresh: Fresh) -> tuple[MakeAdapter, ManualClock]:
+    return fresh()
+
+
+@pytest.fixture
+def make_adapter(store: tuple[MakeAdapter, ManualClock]) -> MakeAdapter:
+    return store[0]
+
+
+@pytest.fixture
+def clock(store: tuple[MakeAdapter, ManualClock]) -> ManualClock:
+    return store[1]
 
 
 @pytest.fixture

@@ -203,6 +203,7 @@ def test_what_a_leaving_worker_held_keeps_its_place(drive: Drive, adapter: Adapt
     lease = drive.start()
     clock.advance(5)
     drive.put()
+    clock.advance(5)
     adapter.broker.leave("w1")
     assert drive.claim_one(worker="w2").id == lease.id
 

@@ -50,34 +50,37 @@ class MemoryBroker:
             now = store.clock.now()
             store.upkeep(now)
             names = [name for name in (queues or sorted(store.ready)) if name not in store.paused]
-            rows = self._pick(list(dict.fromkeys(names)), count)
+            rows = self._take(list(dict.fromkeys(names)), count, worker, now)
             if rows and worker not in store.workers:
                 store.workers[worker] = Presence(store.clock.monotonic(), lease)
-            for row in rows:
-                assert row.ready_at is not None
-                store.tally(row.job.queue).waited(now - row.ready_at)
-                store.move(row, Event.CLAIM, State.RUNNING, now)
-                row.attempt += 1
-                row.worker, row.started_at, row.cancel = worker, now, False
-                row.progress = row.message = None
             return [row.lease() for row in rows]
 
-    def _pick(self, names: list[str], count: int) -> list[Row]:
-        """Up to ``count`` ready rows: one of each queue in turn, beginning one queue later each time."""
+    def _take(self, names: list[str], count: int, worker: str, now: float) -> list[Row]:
+        """Start up to ``count`` ready rows: one of each queue in turn, beginning one queue later each time."""
         store = self._store
-        picked: list[Row] = []
+        taken: list[Row] = []
         if names:
             start = store.turn % len(names)
             store.turn += 1
             names = names[start:] + names[:start]
-        while names and len(picked) < count:
+        while names and len(taken) < count:
             for name in list(names):
-                row = store.next_ready(name) if len(picked) < count else None
+                row = store.next_ready(name) if len(taken) < count else None
                 if row is None:
                     names.remove(name)
                 else:
-                    picked.append(row)
-        return picked
+                    # At once: the heap may hold a row twice, and it is the new state that makes its double stale.
+                    self._start(row, worker, now)
+                    taken.append(row)
+        return taken
+
+    def _start(self, row: Row, worker: str, now: float) -> None:
+        assert row.ready_at is not None
+        self._store.tally(row.job.queue).waited(now - row.ready_at)
+        self._store.move(row, Event.CLAIM, State.RUNNING, now)
+        row.attempt += 1
+        row.worker, row.started_at, row.cancel = worker, now, False
+        row.progress = row.message = None
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         for each in settlements:

@@ -246,14 +246,14 @@ class SqliteBroker:
         with self._store.write(durable=False) as db:
             for seq, queue, attempt, _, _, cancel in rows(db, "held_by", {"worker": worker}):
                 state = State.CANCELLED if cancel else State.READY
-                back = {"seq": seq, "state": state, "now": now, "finished_at": now if cancel else None}
+                back = {"seq": seq, "state": state, "finished_at": now if cancel else None}
                 db.execute(SQL["give_back"], back)
                 db.execute(SQL["drop_output"], (seq, attempt))
                 ledger.arrive(queue, State.RUNNING, state)
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)
         self._introduced.discard(worker)
-        ring(self._bells, "ready")
+        ring(self._bells, "ready", "finished")
         # Tidy, not needed: another connection may be reading.
         with suppress(Exception):
             self._store.checkpoint()

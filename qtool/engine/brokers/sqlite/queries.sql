@@ -105,7 +105,7 @@ WHERE state = 'running' AND queue IN (SELECT queue FROM counters WHERE state = '
 
 -- name: give_back
 UPDATE jobs
-SET state = :state, token = NULL, attempt = attempt - 1, ready_at = :now, finished_at = :finished_at, cancel = 0,
+SET state = :state, token = NULL, attempt = attempt - 1, finished_at = :finished_at, cancel = 0,
     progress = NULL, message = NULL
 WHERE seq = :seq;
 

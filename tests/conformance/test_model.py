@@ -1,0 +1,453 @@
+"""Random operations against a small model of the states: after each step the adapter and the model agree."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from qtool.engine.broker import LEASE_SECONDS, Adapter
+from qtool.engine.job import Lease, Report
+from qtool.engine.policy import MAX_CRASHES, Retention
+from qtool.engine.states import FINAL, PENDING, Event, State, allowed
+from tests.conformance.drive import Drive, chunk
+
+if TYPE_CHECKING:
+    from tests.conformance.conftest import Fresh
+
+E, S = Event, State
+FOR_EVER = Retention(succeeded=None, dead=None, cancelled=None, expired=None)
+QUEUES = ("a", "b")
+WORKERS = ("w1", "w2")
+
+which = st.integers(0, 1_000)
+"""Picks one of whatever there is."""
+
+SETTLED: list[tuple[Event, State, float | None]] = [
+    (E.SUCCESS, S.SUCCEEDED, None),
+    (E.ERROR, S.RETRY, 1.0),
+    (E.ERROR, S.RETRY, 10.0),
+    (E.ERROR, S.DEAD, None),
+    (E.SNOOZE, S.SCHEDULED, 5.0),
+    (E.SNOOZE, S.READY, None),
+    (E.LEASE_LOST, S.RETRY, 0.0),
+    (E.LEASE_LOST, S.DEAD, None),
+    (E.CANCEL, S.CANCELLED, None),
+]
+"""Event, state, and in how many seconds it is due."""
+
+
+@dataclass
+class Expected:
+    """What the model says of one job."""
+
+    id: str
+    order: int
+    queue: str
+    priority: int
+    unique: str | None
+    state: State
+    ready_at: float | None
+    due_at: float | None
+    expires_at: float | None
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    recorded: int = 0
+    """Attempts kept."""
+    ends: int = 0
+    """Outcomes since it was last made ready by an operator."""
+    worker: str | None = None
+    token: int | None = None
+    stop: bool = False
+    wrote: list[str] = field(default_factory=list)
+
+    def go(self, event: Event, state: State, *, due_at: float | None = None, ready_at: float | None = None) -> None:
+        assert state in allowed(self.state, event), (self, event, state)
+        self.state, self.due_at, self.token = state, due_at, None
+        if ready_at is not None:
+            self.ready_at = ready_at
+        if state in FINAL:
+            self.ends += 1
+            self.stop = False
+
+    def end(self, event: Event, state: State, *, due_at: float | None, now: float, crash: bool) -> None:
+        """A run ended."""
+        if self.stop and state not in FINAL:
+            event_then, state, due_at = E.CANCEL, S.CANCELLED, None
+        else:
+            event_then = event
+        self.attempt -= event is E.SNOOZE
+        self.failures += event is E.ERROR
+        self.crashes += crash
+        self.recorded += event in (E.ERROR, E.LEASE_LOST)
+        self.go(event_then, state, due_at=due_at, ready_at=now if state is S.READY else None)
+
+    def age(self, now: float) -> None:
+        """What time does to it."""
+        if self.state in (S.SCHEDULED, S.RETRY) and self.due_at is not None and self.due_at <= now:
+            self.go(E.DUE, S.READY, ready_at=self.due_at)
+        if self.state in PENDING and self.expires_at is not None and self.expires_at <= now:
+            self.go(E.DEADLINE, S.EXPIRED)
+
+
+class Machine(RuleBasedStateMachine):
+    """Every rule does one thing to the adapter and to the model, and ends with upkeep, so that time has no backlog."""
+
+    fresh: Fresh
+
+    def __init__(self) -> None:
+        super().__init__()
+        make, self.clock = self.fresh()
+        self.handles = [Drive(make(FOR_EVER), self.clock), Drive(make(FOR_EVER), self.clock)]
+        self.model: dict[str, Expected] = {}
+        self.leases: list[Lease] = []
+        """All that were ever given."""
+        self.paused: set[str] = set()
+        self.beats: dict[str, float] = {}
+        """By worker, its last sign of life."""
+        self.made = 0
+
+    # --- helpers -------------------------------------------------------------------------------------
+
+    @property
+    def adapter(self) -> Adapter:
+        return self.handles[0].adapter
+
+    def handle(self, number: int) -> Drive:
+        return self.handles[number % 2]
+
+    def upkeep(self) -> None:
+        """Rescue, and then what that made due; always through one handle, which thus sees every heartbeat."""
+        self.adapter.broker.maintain()
+        now = self.clock.now()
+        for worker, beat in list(self.beats.items()):
+            if now - beat >= LEASE_SECONDS:
+                del self.beats[worker]
+                for job in self.running(worker):
+                    spent = job.crashes + 1 >= MAX_CRASHES
+                    state, due_at = (S.DEAD, None) if spent else (S.RETRY, now)
+                    job.end(E.LEASE_LOST, state, due_at=due_at, now=now, crash=True)
+        self.adapter.broker.maintain()
+        for job in self.model.values():
+            job.age(now)
+
+    def running(self, worker: str) -> list[Expected]:
+        return [job for job in self.model.values() if job.state is S.RUNNING and job.worker == worker]
+
+    def live(self) -> list[Lease]:
+        return [lease for lease in self.leases if self.is_live(lease)]
+
+    def is_live(self, lease: Lease) -> bool:
+        job = self.model.get(lease.id)
+        return job is not None and job.token == lease.token
+
+    def holder(self, unique: str | None) -> Expected | None:
+        if unique is None:
+            return None
+        return next((job for job in self.model.values() if job.unique == unique and job.state not in FINAL), None)
+
+    def pick(self, number: int) -> str:
+        ids = [*self.model, "no-such"]
+        return ids[number % len(ids)]
+
+    # --- producers -----------------------------------------------------------------------------------
+
+    @rule(
+        handle=which,
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from([0, 0, 5]),
+        delay=st.sampled_from([None, None, None, 0.0, 5.0, 50.0]),
+        ttl=st.sampled_from([None, None, None, None, None, 3.0, 30.0]),
+        unique=st.lists(st.sampled_from([None, None, "x", "y"]), min_size=1, max_size=3),
+    )
+    def enqueue(
+        self,
+        handle: int,
+        queue: str,
+        priority: int,
+        delay: float | None,
+        ttl: float | None,
+        unique: list[str | None],
+    ) -> None:
+        now = self.clock.now()
+        ids, existing, batch = [], set(), []
+        for key in unique:
+            self.made += 1
+            id = f"j{self.made}"
+            said: dict[str, Any] = {"id": id, "queue": queue, "priority": priority, "unique": key}
+            said["run_at"] = None if delay is None else now + delay
+            said["expires_at"] = None if ttl is None else now + ttl
+            batch.append(self.handles[0].job(**said))
+            holder = self.holder(key)
+            if holder is None:
+                later = delay is not None and delay > 0
+                self.model[id] = Expected(
+                    id=id,
+                    order=self.made,
+                    queue=queue,
+                    priority=priority,
+                    unique=key,
+                    state=S.SCHEDULED if later else S.READY,
+                    ready_at=None if later else now,
+                    due_at=now + (delay or 0.0) if later else None,
+                    expires_at=said["expires_at"],
+                )
+            else:
+                existing.add(holder.id)
+            ids.append(holder.id if holder is not None else id)
+        receipt = self.handle(handle).adapter.broker.enqueue(batch)
+        assert (list(receipt.ids), set(receipt.existing)) == (ids, existing)
+
+    @precondition(lambda self: self.model)
+    @rule(handle=which, number=which)
+    def enqueue_an_id_again(self, handle: int, number: int) -> None:
+        ids = list(self.model)
+        id = ids[number % len(ids)]
+        receipt = self.handle(handle).adapter.broker.enqueue([self.handles[0].job(id=id, queue="a")])
+        assert (receipt.ids, set(receipt.existing)) == ((id,), {id})
+
+    # --- workers -------------------------------------------------------------------------------------
+
+    @rule(
+        handle=which,
+        worker=st.sampled_from(WORKERS),
+        queues=st.sampled_from([(), (), ("a",), ("b",), ("a", "b")]),
+        count=st.integers(1, 4),
+    )
+    def claim(self, handle: int, worker: str, queues: tuple[str, ...], count: int) -> None:
+        drive = self.handle(handle)
+        served = [queue for queue in (queues or QUEUES) if queue not in self.paused]
+        ready = [job for job in self.model.values() if job.state is S.READY and job.queue in served]
+        leases = drive.claim(count, queues, worker)
+        assert len(leases) == min(count, len(ready))
+        now = self.clock.now()
+        for queue in QUEUES:
+            order = sorted((job for job in ready if job.queue == queue), key=claim_order)
+            taken = [lease.id for lease in leases if lease.queue == queue]
+            assert taken == [job.id for job in order[: len(taken)]]
+        for lease in leases:
+            job = self.model[lease.id]
+            job.go(E.CLAIM, S.RUNNING)
+            job.attempt += 1
+            job.worker, job.token = worker, lease.token
+            assert (lease.attempt, lease.failures, lease.crashes) == (job.attempt, job.failures, job.crashes)
+            assert lease.ready_at == job.ready_at
+            job.wrote = []
+        assert not {lease.token for lease in leases if any(same_claim(lease, old) for old in self.leases)}
+        self.leases += leases
+        if leases:
+            # A supervisor gives a sign of life with what it claims.
+            self.beats[worker] = now
+            drive.beat(*leases, worker=worker)
+
+    @precondition(lambda self: self.live())
+    @rule(handle=which, settled=st.lists(st.tuples(which, st.sampled_from(SETTLED)), min_size=1, max_size=4))
+    def settle(self, handle: int, settled: list[tuple[int, tuple[Event, State, float | None]]]) -> None:
+        """A batch, in which a lease may come twice: only the first counts."""
+        drive, now, live = self.handle(handle), self.clock.now(), self.live()
+        batch, expected = [], []
+        for number, (event, state, due_in) in settled:
+            lease = live[number % len(live)]
+            said = {} if due_in is None else {"due_at": now + due_in}
+            batch.append(drive.settlement(lease, event, state, result='"r"' if state is S.SUCCEEDED else None, **said))
+            expected.append(self.is_live(lease))
+            if expected[-1]:
+                self.model[lease.id].end(event, state, due_at=said.get("due_at"), now=now, crash=event is E.LEASE_LOST)
+        assert drive.adapter.broker.settle(batch) == expected
+        self.upkeep()
+
+    @rule(
+        handle=which,
+        worker=st.sampled_from(WORKERS),
+        settled=st.lists(st.sampled_from(SETTLED), min_size=1, max_size=4),
+    )
+    def work(self, handle: int, worker: str, settled: list[tuple[Event, State, float | None]]) -> None:
+        """Claim and settle in one step: chance alone seldom brings a job to its end."""
+        before = len(self.leases)
+        self.claim(handle, worker, (), len(settled))
+        taken = [self.live().index(lease) for lease in self.leases[before:]]
+        if taken:
+            self.settle(handle, list(zip(taken, settled[: len(taken)], strict=True)))
+
+    @precondition(lambda self: self.leases)
+    @rule(handle=which, number=which, settled=st.sampled_from(SETTLED))
+    def settle_late(self, handle: int, number: int, settled: tuple[Event, State, float | None]) -> None:
+        stale = [lease for lease in self.leases if not self.is_live(lease)]
+        if stale:
+            event, state, _ = settled
+            assert not self.handle(handle).settle(stale[number % len(stale)], event, state)
+
+    @precondition(lambda self: self.leases)
+    @rule(handle=which, number=which)
+    def report(self, handle: int, number: int) -> None:
+        """Output of any lease that ever was; only a live one's is kept."""
+        lease = self.leases[number % len(self.leases)]
+        job = self.model.get(lease.id)
+        offset = sum(map(len, job.wrote)) if job is not None and self.is_live(lease) else 0
+        text = f"{lease.token}."
+        self.handle(handle).adapter.broker.report([Report(lease, 0.5, "half", (chunk(text, offset),))])
+        if job is not None and self.is_live(lease):
+            job.wrote.append(text)
+            output = self.adapter.results.output(job.id)
+            assert b"".join(each.data for each in output).decode() == "".join(job.wrote)
+
+    @rule(handle=which, worker=st.sampled_from(WORKERS))
+    def beat(self, handle: int, worker: str) -> None:
+        drive = self.handle(handle)
+        mine = [lease for lease in self.leases if lease.id in self.model and self.by(lease, worker)]
+        renewal = drive.adapter.broker.extend(drive.worker(worker), mine)
+        self.beats[worker] = self.clock.now()
+        live = {lease.id for lease in mine if self.is_live(lease)}
+        stale = {lease.id for lease in mine if not self.is_live(lease)}
+        assert renewal.lost == stale
+        assert renewal.cancelled == {id for id in live if self.model[id].stop}
+
+    def by(self, lease: Lease, worker: str) -> bool:
+        return self.model[lease.id].worker == worker
+
+    @rule(handle=which, worker=st.sampled_from(WORKERS))
+    def leave(self, handle: int, worker: str) -> None:
+        self.handle(handle).adapter.broker.leave(worker)
+        self.beats.pop(worker, None)
+        for job in self.running(worker):
+            job.attempt -= 1
+            job.go(E.CANCEL, S.CANCELLED) if job.stop else job.go(E.SNOOZE, S.READY)
+        self.upkeep()
+
+    # --- operators -----------------------------------------------------------------------------------
+
+    @rule(handle=which, number=which)
+    def retry(self, handle: int, number: int) -> None:
+        id = self.pick(number)
+        job = self.model.get(id)
+        (change,) = self.handle(handle).adapter.operator.retry([id])
+        may = job is not None and job.state in FINAL and self.holder(job.unique) is None
+        assert change.changed is may
+        if job is not None and may:
+            job.go(E.OPERATOR_RETRY, S.READY, ready_at=self.clock.now())
+            job.failures = job.crashes = job.ends = 0
+            job.expires_at = None
+
+    @rule(handle=which, number=which)
+    def cancel(self, handle: int, number: int) -> None:
+        id = self.pick(number)
+        job = self.model.get(id)
+        (change,) = self.handle(handle).adapter.operator.cancel([id])
+        assert change.changed is (job is not None and job.state not in FINAL)
+        if job is not None and job.state is S.RUNNING:
+            job.stop = True
+        elif job is not None and job.state in PENDING:
+            job.go(E.CANCEL, S.CANCELLED)
+
+    @rule(handle=which, number=which)
+    def delete(self, handle: int, number: int) -> None:
+        id = self.pick(number)
+        job = self.model.get(id)
+        (change,) = self.handle(handle).adapter.operator.delete([id])
+        may = job is not None and job.state is not S.RUNNING
+        assert change.changed is may
+        if may:
+            del self.model[id]
+
+    @rule(handle=which, queue=st.sampled_from(QUEUES), on=st.sampled_from([True, False, False]))
+    def pause_or_resume(self, handle: int, queue: str, on: bool) -> None:
+        operator = self.handle(handle).adapter.operator
+        assert (operator.pause(queue) if on else operator.resume(queue)) is (on is not (queue in self.paused))
+        self.paused = self.paused | {queue} if on else self.paused - {queue}
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 11.0, 29.0, 31.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.upkeep()
+        self.clock.advance(seconds)
+        self.upkeep()
+
+    # --- what always holds ---------------------------------------------------------------------------
+
+    @invariant()
+    def the_adapter_and_the_model_agree(self) -> None:
+        infos = self.handles[1].adapter.inspector.browse(limit=10_000, oldest_first=True).jobs
+        found = {i.id: (i.state, i.attempt, i.failures, i.crashes, i.due_at, i.expires_at) for i in infos}
+        assert found == {
+            job.id: (job.state, job.attempt, job.failures, job.crashes, job.due_at, job.expires_at)
+            for job in self.model.values()
+        }
+        assert [info.id for info in infos] == [j.id for j in sorted(self.model.values(), key=lambda job: job.order)]
+        for info in infos:
+            if info.state is S.READY:
+                assert info.ready_at == self.model[info.id].ready_at
+            assert (info.finished_at is not None) is (info.state in FINAL)
+            assert (info.reason is not None) is (info.state is S.DEAD)
+
+    @invariant()
+    def counters_count(self) -> None:
+        counted = Counter((job.queue, job.state) for job in self.adapter.inspector.browse(limit=10_000).jobs)
+        snapshot = self.handles[1].adapter.inspector.snapshot()
+        said = {(stats.name, state): n for stats in snapshot.queues for state, n in stats.counts.items() if n}
+        assert said == counted
+        assert {stats.name for stats in snapshot.queues if stats.paused} == self.paused
+
+    @invariant()
+    def no_two_unfinished_jobs_hold_a_key(self) -> None:
+        infos = self.adapter.inspector.browse(limit=10_000).jobs
+        keys = [info.unique for info in infos if info.unique is not None and info.state not in FINAL]
+        assert len(keys) == len(set(keys))
+
+    @invariant()
+    def one_token_a_running_job_and_one_outcome_a_finished_one(self) -> None:
+        live = Counter(lease.id for lease in self.live())
+        assert live == {job.id: 1 for job in self.model.values() if job.state is S.RUNNING}
+        assert all(job.ends == (job.state in FINAL) for job in self.model.values())
+
+    def teardown(self) -> None:
+        for job in self.model.values():
+            assert len(self.adapter.inspector.attempts(job.id)) == job.recorded
+            result = self.adapter.results.results([job.id])[0]
+            assert result is not None
+            assert result.state is job.state
+            assert (result.value == '"r"') is (job.state is S.SUCCEEDED)
+        for lease in self.leases:
+            assert self.handles[1].succeed(lease) is self.is_live(lease)
+        assert self.adapter.inspector.check() == []
+        for handle in self.handles:
+            handle.adapter.close()
+
+
+def claim_order(job: Expected) -> tuple[int, float, int]:
+    assert job.ready_at is not None
+    return (-job.priority, job.ready_at, job.order)
+
+
+def same_claim(one: Lease, other: Lease) -> bool:
+    return (one.id, one.token) == (other.id, other.token)
+
+
+def run(fresh: Fresh, examples: int, steps: int) -> None:
+    machine = type("Machine", (Machine,), {"fresh": staticmethod(fresh)})
+    quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=quiet, database=None
+        ),
+    )
+
+
+@pytest.mark.slow
+def test_random_operations(fresh: Fresh) -> None:
+    run(fresh, examples=40, steps=40)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif("QTOOL_SOAK" not in os.environ, reason="takes many minutes: scripts/test --soak")
+@pytest.mark.timeout(3600)
+def test_random_operations_for_long(fresh: Fresh) -> None:
+    run(fresh, examples=3_000, steps=80)
