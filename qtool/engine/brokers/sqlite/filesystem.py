@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from qtool.errors import BrokerError, BrokerFull, BrokerReadOnly, NetworkFileSystem
 
@@ -40,22 +41,30 @@ def refuse_network(path: str, url: str, mounts: str = "/proc/self/mounts") -> No
         raise NetworkFileSystem(url=url, kind=kind)
 
 
-def prepare(path: str, directory: str) -> bool:
-    """Make the file (0600) and the directory beside it (0700) if they are not there; whether the file is new or empty.
+def prepare_file(path: str) -> None:
+    """Make the file if it is not there; a new or empty one is its owner's alone (0600) whatever the umask.
 
     Raises OSError.
     """
     parent = os.path.dirname(path) or "."
     if not os.path.isdir(parent):
         os.makedirs(parent, 0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        found = os.fstat(fd)
+        if found.st_size == 0 and found.st_mode & 0o777 != 0o600 and found.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
+
+
+def prepare_directory(directory: str) -> None:
+    """Make the directory beside the file (0700), and those within, if they are not there. Raises OSError."""
     for name in (directory, f"{directory}/bells", f"{directory}/workers"):
         if not os.path.isdir(name):
-            try:
+            with suppress(FileExistsError):
                 os.mkdir(name, 0o700)
-            except FileExistsError:
-                continue
-    return os.path.getsize(path) == 0
+                os.chmod(name, 0o700)
 
 
 def is_full(path: str) -> bool:

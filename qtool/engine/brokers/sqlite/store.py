@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import apsw
 
 from qtool.engine.brokers.sqlite import filesystem
 from qtool.errors import (
+    BadName,
     BrokerBusy,
     BrokerCorrupt,
     BrokerError,
@@ -21,10 +23,13 @@ from qtool.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 APPLICATION_ID = 0x71746F6C
 """``qtol``: tells a qtool file from any other SQLite file."""
+
+SOUND_SQLITE = (3, 51, 3)
+"""Earlier versions can damage the file when two connections reset the WAL at once (sqlite.org/wal.html#walresetbug)."""
 
 BUSY_SECONDS = 10.0
 """How long to wait for another process's transaction before giving up with BrokerBusy."""
@@ -78,33 +83,41 @@ class Store:
         """Open or create the file at ``path``. Raises BrokerError and its kin."""
         self.path = path
         self.url = url
-        self.directory = f"{path}.d"
-        """Where bells and slates lie."""
+        if "\0" in path:
+            raise BadName(what="file", name=path, why="it has a NUL in it")
+        self.directory = f"{os.path.realpath(path)}.d"
+        """Where bells and slates lie: beside the file itself, by whatever link it was named."""
         self.lock = threading.RLock()
-        self._pid = 0
+        self.forked: list[Callable[[], None]] = []
+        """What else starts afresh in a forked child."""
         self._connection: apsw.Connection | None = None
-        self._inherited: list[apsw.Connection] = []
         self._durable: bool | None = None
         self.connection()
+        _STORES.add(self)
 
     def connection(self) -> apsw.Connection:
-        """This process's connection. Hold :attr:`lock` while using it."""
-        if self._connection is None or self._pid != os.getpid():
-            if self._connection is not None:
-                # Closing it here would run SQLite's shutdown over the parent's file; it must only never be used.
-                self._inherited.append(self._connection)
-                self.lock = threading.RLock()
+        """The connection, opened anew after a close or a fork. Hold :attr:`lock` while using it."""
+        if self._connection is None:
             self._connection = self._open()
-            self._pid = os.getpid()
             self._durable = None
         return self._connection
 
     def close(self) -> None:
-        """Close this process's connection; another call may open it anew."""
+        """Close the connection; another call may open it anew."""
         with self.lock:
-            if self._connection is not None and self._pid == os.getpid():
+            if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def after_fork(self) -> None:
+        """In the child: whoever held locks there is gone."""
+        self.lock = threading.RLock()
+        if self._connection is not None:
+            # Carried across by something that forks behind Python's back. It must neither be used nor closed.
+            _CARRIED.append(self._connection)
+            self._connection = None
+        for start_afresh in self.forked:
+            start_afresh()
 
     @contextmanager
     def write(self, *, durable: bool) -> Iterator[apsw.Connection]:
@@ -114,11 +127,14 @@ class Store:
         """
         with self.lock, self.translated():
             db = self.connection()
+            if db.in_transaction:
+                raise BrokerError(url=self.url, why="it was used from within its own transaction, by a signal handler")
             if self._durable is not durable:
                 db.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
                 self._durable = durable
-            db.execute("BEGIN IMMEDIATE")
             try:
+                # Inside, because Ctrl-C while it waits for the lock is raised once it has the lock.
+                db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
             except BaseException:
@@ -131,17 +147,25 @@ class Store:
         """One consistent view, short: a long reader would hold back the WAL's checkpoints."""
         with self.lock, self.translated():
             db = self.connection()
-            db.execute("BEGIN")
+            if db.in_transaction:
+                raise BrokerError(url=self.url, why="it was used from within its own transaction, by a signal handler")
             try:
+                db.execute("BEGIN")
                 yield db
             finally:
                 if db.in_transaction:
                     db.execute("COMMIT")
 
     def checkpoint(self) -> None:
-        """Fold the WAL back into the file and cut it, as far as other connections allow."""
+        """Fold the WAL back into the file and cut it, if nobody else is at it just now."""
         with self.lock, self.translated():
-            self.connection().wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            db = self.connection()
+            db.set_busy_timeout(0)
+            try:
+                with suppress(apsw.BusyError):
+                    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            finally:
+                db.set_busy_timeout(int(BUSY_SECONDS * 1000))
 
     def integrity(self) -> list[str]:
         """What SQLite's own check finds wrong."""
@@ -152,41 +176,37 @@ class Store:
     # --- opening -------------------------------------------------------------------------------------
 
     def _open(self) -> apsw.Connection:
+        refuse_unsound(self.url, apsw.sqlite_lib_version())
         filesystem.refuse_network(self.path, self.url)
         with self.translated():
-            new = filesystem.prepare(self.path, self.directory)
+            filesystem.prepare_file(self.path)
             db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 db.set_busy_timeout(int(BUSY_SECONDS * 1000))
-                # Whoever closes last need not wait for a checkpoint: a one-job command ends at once.
+                # Whoever closes last need not wait for a checkpoint: a one-job command ends at once. And the WAL stays
+                # where another process may still be reading it.
                 db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-                self._adopt(db, new=new)
+                self._adopt(db)
                 db.execute(
                     f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
                     f"PRAGMA journal_size_limit = {16 * 1024 * 1024}; PRAGMA temp_store = MEMORY"
                 )
+                filesystem.prepare_directory(self.directory)
             except BaseException:
                 db.close()
                 raise
         return db
 
-    def _adopt(self, db: apsw.Connection, *, new: bool) -> None:
+    def _adopt(self, db: apsw.Connection) -> None:
         """Check whose file it is and of which schema; create or migrate it. Raises NotABroker, NewerSchema."""
-        version = _pragma(db, "user_version")
-        if version == len(MIGRATIONS) and _pragma(db, "application_id") == APPLICATION_ID:
+        if self._version(db) == len(MIGRATIONS):
             return
-        if new or not version:
-            db.execute("PRAGMA journal_mode = WAL")
+        # Only now that it is known to be ours or empty: this alone would rewrite another program's file.
+        db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN IMMEDIATE")
         try:
             # Looked at again under the lock: another process may have been first.
-            version, owner = _pragma(db, "user_version"), _pragma(db, "application_id")
-            tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-            if owner != APPLICATION_ID and tables:
-                raise NotABroker(url=self.url, why="it is another program's SQLite file")
-            if version > len(MIGRATIONS):
-                raise NewerSchema(url=self.url, found=version, known=len(MIGRATIONS))
-            for script in MIGRATIONS[version:]:
+            for script in MIGRATIONS[self._version(db) :]:
                 db.execute(_read(script))
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}; PRAGMA application_id = {APPLICATION_ID}")
             db.execute("COMMIT")
@@ -194,6 +214,17 @@ class Store:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def _version(self, db: apsw.Connection) -> int:
+        """The file's schema, 0 for an empty one. Raises NotABroker, NewerSchema."""
+        if _pragma(db, "application_id") != APPLICATION_ID:
+            if db.execute("SELECT count(*) FROM sqlite_schema").get:
+                raise NotABroker(url=self.url, why="it is another program's SQLite file")
+            return 0
+        version = _pragma(db, "user_version")
+        if version > len(MIGRATIONS):
+            raise NewerSchema(url=self.url, found=version, known=len(MIGRATIONS))
+        return version
 
     # --- errors --------------------------------------------------------------------------------------
 
@@ -220,6 +251,58 @@ class Store:
             raise BrokerError(url=self.url, why=str(error)) from error
         except OSError as error:
             raise filesystem.refusal(error, self.path, self.url) from None
+        except UnicodeEncodeError as error:
+            why = "it is not valid text (bytes that are not UTF-8)"
+            raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
+
+
+def refuse_unsound(url: str, version: str) -> None:
+    """Raises BrokerError for an SQLite library that can damage files."""
+    if tuple(map(int, version.split("."))) < SOUND_SQLITE:
+        sound = ".".join(map(str, SOUND_SQLITE))
+        why = f"apsw uses SQLite {version}, which can damage it. Install the apsw wheel, or SQLite {sound} or later"
+        raise BrokerError(url=url, why=why)
+
+
+def text_key(text: str) -> str | bytes:
+    """``text`` to compare a column with: what no column can hold, lone surrogates, equals and precedes nothing."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+# --- forks -------------------------------------------------------------------------------------------
+# SQLite counts its locks in memory, which a fork copies: a child that used or merely kept such a connection would take
+# for held what is not. So no connection is open while the process forks: the parent closes it, and opens another when
+# it needs one.
+
+_STORES: WeakSet[Store] = WeakSet()
+_CARRIED: list[apsw.Connection] = []
+_closed: list[Store] = []
+"""Locked for the fork that is under way."""
+
+
+def _before_fork() -> None:
+    for store in list(_STORES):
+        store.lock.acquire()
+        _closed.append(store)
+        store.close()
+
+
+def _after_fork_in_parent() -> None:
+    while _closed:
+        _closed.pop().lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _closed.clear()
+    for store in list(_STORES):
+        store.after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _pragma(db: apsw.Connection, name: str) -> int:
