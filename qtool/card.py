@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.states import State
 from qtool.engine.times import format_duration
 from qtool.output import clean
-from qtool.views.jobs import Error, JobRow, what
+from qtool.views.jobs import Error, JobDetail, JobRow, what
 from qtool.views.text import ago, state_style
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ LONGEST = 2_000
 _LABEL = 11
 
 
-def print_card(row: JobRow, result: str | None, console: Console) -> None:
+def print_card(row: JobDetail, result: str | None, console: Console) -> None:
     """The job: headline, facts, what it got, what came of it, earlier attempts."""
     from rich.text import Text
 
-    head = Text(clean(what(row)), style="bold", no_wrap=True, overflow="ellipsis")
-    console.print(head)
+    console.print(Text(clean(what(row)), style="bold"), no_wrap=True, overflow="ellipsis")
     reason = f" ({row.reason})" if row.reason else ""
     console.print(Text.assemble((f"{row.state}{reason}", state_style(row)), (f"  {clean(row.id)}", "dim")))
     console.print()
@@ -39,7 +38,7 @@ def print_card(row: JobRow, result: str | None, console: Console) -> None:
         _block(console, "result", _pretty(json.loads(result)) if result else "null")
     if row.error is not None:
         _error(console, "error", row.error)
-    for attempt in row.attempts or ():
+    for attempt in row.attempts:
         console.print()
         took = format_duration((attempt.finished_at - attempt.started_at).total_seconds())
         told = f"{attempt.event} after {took}, {ago(attempt.finished_at)}, on {attempt.worker}"

@@ -296,17 +296,20 @@ class Output:
                     raise BrokenPipeError
 
         stream = sys.stderr if stderr else sys.stdout
-        never = self._color == "never" or (self._color == "auto" and not stream.isatty())
-        forced = True if self._color == "always" else None
-        environ = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
-        if forced:
-            environ.pop("NO_COLOR", None)
-            if environ.get("TERM") in (None, "dumb", "unknown"):
+        if hasattr(stream, "reconfigure"):
+            # A locale without … shows ? for it; that is no reason to fail.
+            stream.reconfigure(errors="replace")
+        environ = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR")}
+        forced: bool | None = None
+        if self._color == "always":
+            forced = True
+            if environ.get("TERM", "dumb") in ("dumb", "unknown"):
                 environ["TERM"] = "xterm-256color"
+        elif self._color == "never" or os.environ.get("NO_COLOR"):
+            forced = False
         return Console(
             file=stream,
             force_terminal=forced,
-            no_color=True if never else None,
             highlight=False,
             markup=False,
             emoji=False,
@@ -329,7 +332,8 @@ class Output:
         if self._line is not None:
             self._line.clear()
         sys.stdout.flush()
-        _talk(f"qtool: {message}\n")
+        text = "\n".join(clean(line) for line in message.splitlines())
+        _talk(f"qtool: {text}\n")
 
     @contextmanager
     def progress(self, doing: str, total: int | None = None) -> Iterator[Progress]:

@@ -61,13 +61,17 @@ def print_table(table: Table[Any], rows: Iterable[Any], console: Console, note: 
         return 0
     cells = [[_cell(column, row) for column in table.columns] for row in first]
     layout = _layout(table.columns, cells, console.width)
-    console.print(_line([_head(table.columns[index]) for index, _ in layout], layout, table.columns))
+    _print(console, _line([_head(table.columns[index]) for index, _ in layout], layout, table.columns))
     count = 0
     for row in _all(cells, table.columns, source):
         for line in _lines([row[index] for index, _ in layout], layout, table.columns, console):
-            console.print(line)
+            _print(console, line)
         count += 1
     return count
+
+
+def _print(console: Console, line: Text) -> None:
+    console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def _all(cells: list[list[Text]], columns: tuple[Column[Any], ...], rest: Iterator[Any]) -> Iterator[list[Text]]:
@@ -139,7 +143,7 @@ def _lines(
 def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Column[Any], ...]) -> Text:
     from rich.text import Text
 
-    line = Text(end="", no_wrap=True, overflow="crop")
+    line = Text()
     for position, ((index, width), text) in enumerate(zip(layout, texts, strict=True)):
         last = position == len(layout) - 1
         piece = text.copy()
@@ -150,5 +154,4 @@ def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Colum
         line.append_text(piece)
         if not last:
             line.append(" " * (_GAP + (0 if columns[index].right else blank)))
-    line.end = "\n"
     return line

@@ -10,7 +10,7 @@ from qtool.errors import ExitCode
 from qtool.options import Common
 from qtool.views.setup import CHECKS, GUARANTEES, CheckRow, GuaranteeRow
 
-ROW = CheckRow | GuaranteeRow
+ROW = (CheckRow, GuaranteeRow)
 EXAMPLES = """
 qtool doctor
 qtool doctor --card

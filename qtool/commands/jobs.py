@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtool.engine.broker import Inspector
-from qtool.engine.filter import Filter
 from qtool.engine.states import State
 from qtool.options import Common, Queues, Where, any_of, parse_where, split_names
 from qtool.output import Format, Output
 from qtool.views.jobs import JOBS, JobRow
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Inspector
+    from qtool.engine.filter import Filter
 
 ROW = JobRow
 EXAMPLES = """

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtool.engine.broker import Adapter, QueueStats
-from qtool.engine.filter import Filter
 from qtool.engine.states import State
 from qtool.engine.times import parse_duration
 from qtool.errors import ExitCode, UnknownQueue
 from qtool.options import Common, DryRun, QueueNames, Where, Yes, any_of, parse_where
 from qtool.output import Output
 from qtool.views.reports import PURGED, PurgeRow
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Adapter, QueueStats
+    from qtool.engine.filter import Filter
 
 ROW = PurgeRow
 EXAMPLES = """

@@ -57,8 +57,11 @@ def schema_of(name: str) -> dict[str, Any] | None:
         return None
     import msgspec
 
+    kinds = row if isinstance(row, tuple) else (row,)
+    schemas, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"qtool {name}",
-        **msgspec.json.schema(row),
+        **(schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}),
+        **({"$defs": definitions} if definitions else {}),
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtool.options import Common, JobId
 from qtool.output import Format
-from qtool.views.jobs import JOBS, JobRow
+from qtool.views.jobs import JOB, JobDetail
 
-ROW = JobRow
+ROW = JobDetail
 EXAMPLES = """
 qtool show 019ab3c2-7f10-7000
 qtool show 019ab3c2-7f10-7000 -o json | jq '.[0].error.traceback'
@@ -22,10 +22,10 @@ def command(common: Common, id: JobId) -> None:
         (full,) = resolve(adapter.inspector, [id])
         (job,) = adapter.inspector.get([full])
         assert job is not None
-        row = JobRow.of(job, adapter.inspector.attempts(full))
+        row = JobDetail.with_attempts(job, adapter.inspector.attempts(full))
         (result,) = adapter.results.results([full])
     if out.format is not Format.TABLE:
-        out.rows(JOBS, [row])
+        out.rows(JOB, [row])
         return
     from qtool.card import print_card
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import time
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from qtool.engine.job import Attempt, Failure, JobInfo
 from qtool.engine.states import Reason, State
-from qtool.output import to_json
 from qtool.tables import Column, Table
 from qtool.views.text import NONE, age, ago, always, moment, number, short, span, state_style, sure_moment
 
@@ -98,13 +99,11 @@ class JobRow:
     backoff: float | None
     backoff_cap: float | None
     timeout: float | None
-    attempts: list[AttemptView] | None = None
-    """Only from ``qtool show``: the starts that did not succeed, oldest first."""
 
     @classmethod
-    def of(cls, job: JobInfo, attempts: list[Attempt] | None = None) -> JobRow:
+    def of(cls, job: JobInfo) -> JobRow:
         """The row of a job."""
-        return cls(
+        return JobRow(
             id=job.id,
             task=job.task,
             queue=job.queue,
@@ -133,8 +132,21 @@ class JobRow:
             backoff=job.policy.backoff,
             backoff_cap=job.policy.backoff_cap,
             timeout=job.policy.timeout,
-            attempts=None if attempts is None else [AttemptView.of(each) for each in attempts],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail(JobRow):
+    """A job with the starts that did not succeed, oldest first."""
+
+    attempts: list[AttemptView]
+
+    @classmethod
+    def with_attempts(cls, job: JobInfo, attempts: list[Attempt]) -> JobDetail:
+        """The row of a job and its attempts."""
+        row = JobRow.of(job)
+        same = {each.name: getattr(row, each.name) for each in fields(row)}
+        return cls(**same, attempts=[AttemptView.of(each) for each in attempts])
 
 
 def what(row: JobRow | JobInfo) -> str:
@@ -147,8 +159,12 @@ def what(row: JobRow | JobInfo) -> str:
         return f"$ {shlex.join(map(str, row.args))}"
     if row.task == "qtool.http":
         return f"{row.kwargs.get('method') or 'GET'} {' '.join(map(str, row.args))}"
-    args = [*map(to_json, row.args), *(f"{key}={to_json(value)}" for key, value in row.kwargs.items())]
+    args = [*map(_shown, row.args), *(f"{key}={_shown(value)}" for key, value in row.kwargs.items())]
     return f"{row.task}({', '.join(args)})"
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _took(row: JobRow) -> str:
@@ -162,7 +178,8 @@ def _took(row: JobRow) -> str:
 def _remark(row: JobRow) -> str:
     """Why it stands where it stands."""
     if row.state in (State.SCHEDULED, State.RETRY) and row.due_at:
-        return f"{ago(row.due_at)}{f' · {row.error}' if row.error else ''}"
+        due = ago(row.due_at) if row.due_at.timestamp() > time.time() else "due"
+        return f"{due} · {row.error}" if row.error else due
     if row.state is State.RUNNING and (row.progress is not None or row.message):
         done = f"{100 * row.progress:.0f} % " if row.progress is not None else ""
         return f"{done}{row.message or ''}".strip()
@@ -187,3 +204,6 @@ JOBS = Table(
     id="id",
     empty="No such jobs.",
 )
+
+JOB = Table(JobDetail, (), id="id")
+"""``qtool show``; a terminal gets :mod:`qtool.card` instead of columns."""

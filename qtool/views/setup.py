@@ -56,8 +56,7 @@ CHECKS = Table(
     (
         Column("", lambda r: {"ok": "✓", "warning": "!", "bad": "✗"}[r.verdict], style=lambda r: _VERDICTS[r.verdict]),
         Column("CHECK", lambda r: r.check, style=always("bold")),
-        Column("FOUND", lambda r: r.found, least=20, wrap=True),
-        Column("WHAT TO DO", lambda r: r.advice or "", least=20, wrap=True, style=always("yellow")),
+        Column("FOUND", lambda r: f"{r.found}{f' → {r.advice}' if r.advice else ''}", least=20, wrap=True),
     ),
 )
 

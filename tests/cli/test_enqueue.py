@@ -276,7 +276,8 @@ def test_lines_are_committed_as_they_come(shop: Shop) -> None:
     assert process.returncode == 0
 
 
-def test_an_interrupt_says_how_many_stand(shop: Shop) -> None:
+@pytest.mark.parametrize("reading", [False, True], ids=["at-a-commit", "while-reading"])
+def test_an_interrupt_says_how_many_stand(shop: Shop, reading: bool) -> None:
     command = [*shop.command, "a.b", "--lines"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -286,6 +287,10 @@ def test_an_interrupt_says_how_many_stand(shop: Shop) -> None:
         process.stdin.flush()
         process.stdout.readline()
         process.stdout.readline()
+        if reading:
+            # Linux tells which system call a process is in: 0 is read, and so is its first argument, stdin.
+            system_call = Path(f"/proc/{process.pid}/syscall")
+            until(lambda: system_call.read_text().startswith("0 0x0 "))
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(timeout=30) == 130
