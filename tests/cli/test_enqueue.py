@@ -276,7 +276,7 @@ def test_lines_are_committed_as_they_come(shop: Shop) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("reading", [False, True], ids=["at-a-commit", "while-reading"])
+@pytest.mark.parametrize("reading", [False, True], ids=["at-once", "while-reading"])
 def test_an_interrupt_says_how_many_stand(shop: Shop, reading: bool) -> None:
     command = [*shop.command, "a.b", "--lines"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

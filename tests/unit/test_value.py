@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from qtool.engine.job import NOTHING, Done, Job, Policy
-from qtool.engine.value import Value
+from qtool.engine.value import Value, stamp
 
 
 class Point(Value):
@@ -92,3 +92,12 @@ def test_patterns_match() -> None:
 def test_the_words_of_the_engine_load_without_dataclasses() -> None:
     code = "import sys, qtool.engine.broker, qtool.engine.codec; sys.exit('dataclasses' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_stamp_makes_values_like_a_template() -> None:
+    template = Job(id="", task="t", queue="q", created_at=1.0, policy=Policy(retries=1))
+    make = stamp(template, "id", "args")
+    made = make("x", (1,))
+    assert made == dataclasses.replace(template, id="x", args=(1,))
+    assert type(made) is Job
+    assert template.id == ""
