@@ -81,7 +81,7 @@ def decode_options(options: str | None) -> tuple[Policy, Mapping[str, str], tupl
         said = json.loads(options)
         policy = Policy(**{name: said.get(name) for name in Policy.__slots__})
         return policy, said.get("tags") or NOTHING, tuple(said.get("parents") or ())
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Undecodable(what="options", why=_reason(error)) from None
 
 
@@ -89,15 +89,17 @@ def encode(job: Job) -> dict[str, Any]:
     """The envelope: a JSON object that :func:`decode` turns into the same job."""
     envelope: dict[str, Any] = {"v": VERSION, "id": job.id, "task": job.task, "queue": job.queue}
     envelope |= {"args": list(job.args), "kwargs": dict(job.kwargs), "created_at": job.created_at}
-    for name in ("priority", "run_at", "expires_at", "unique"):
-        if value := getattr(job, name):
+    if job.priority:
+        envelope["priority"] = job.priority
+    for name in ("run_at", "expires_at", "unique"):
+        if (value := getattr(job, name)) is not None:
             envelope[name] = value
     if options := encode_options(job):
         envelope |= json.loads(options)
     return envelope
 
 
-_KNOWN = frozenset(Job.__slots__) | frozenset(Policy.__slots__) | {"v"}
+_KNOWN = frozenset(Job.__slots__) - {"policy"} | frozenset(Policy.__slots__) | {"v"}
 
 
 def decode(envelope: Mapping[str, Any], *, id: str, created_at: float, queue: str) -> Job:

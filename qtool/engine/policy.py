@@ -85,7 +85,7 @@ def decide(
     assert isinstance(outcome, Retry | Fail)
     crashed = isinstance(outcome, Fail) and outcome.crashed
     due = _due(lease, outcome, policy, now, random)
-    reason = None if due is not None else outcome.reason if isinstance(outcome, Fail) else Reason.FAILED
+    reason = None if due is not None else _reason(outcome)
     return Settlement(
         lease,
         Event.LEASE_LOST if crashed else Event.ERROR,
@@ -112,6 +112,13 @@ def _due(lease: Lease, outcome: Retry | Fail, policy: Policy, now: float, random
     if isinstance(outcome, Retry) and outcome.in_ is not None:
         return now + outcome.in_
     return now + backoff_delay(lease.failures + 1, policy, random)
+
+
+def _reason(outcome: Retry | Fail) -> Reason:
+    """Why the job is dead. A crash that gives no reason of its own is one."""
+    if isinstance(outcome, Retry):
+        return Reason.FAILED
+    return Reason.CRASHED if outcome.crashed and outcome.reason is Reason.FAILED else outcome.reason
 
 
 def _or(said: float | None, default: float | None) -> float:
