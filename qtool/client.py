@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from qtool.engine.handle import Batch, Handle
 from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, Job
-from qtool.engine.options import SendOptions, Unique, checked, moment, policy_of
+from qtool.engine.names import check_key, check_name
+from qtool.engine.options import SendOptions, Unique, checked, moment, policy_of, seconds
 from qtool.engine.tasks import Task
 from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext
 
@@ -34,8 +36,9 @@ class Client:
         """Opens the broker when it is first used."""
         self._settings = settings
         self._adapter: Adapter | None = None
-        self._pid = 0
+        self._pid = os.getpid()
         self._inherited: list[Adapter] = []
+        self._opening = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -50,14 +53,22 @@ class Client:
             raise ReadOnlyContext(context=self._settings.context)
         adapter, pid = self._adapter, os.getpid()
         if adapter is None or self._pid != pid:
-            if adapter is not None:
+            if self._pid != pid:
+                # Another thread may have held the lock while this process was forked.
+                self._opening = threading.Lock()
+            with self._opening:
+                return self._opened(pid)
+        return adapter
+
+    def _opened(self, pid: int) -> Adapter:
+        if self._adapter is None or self._pid != pid:
+            if self._adapter is not None:
                 # Kept, and never closed: it belongs to the process this one was forked from.
-                self._inherited.append(adapter)
+                self._inherited.append(self._adapter)
             from qtool.config import open_adapter
 
-            adapter = open_adapter(self._settings)
-            self._adapter, self._pid = adapter, pid
-        return adapter
+            self._adapter, self._pid = open_adapter(self._settings), pid
+        return self._adapter
 
     def enqueue(self, task: AnyTask | str, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Enqueue one job: ``client.enqueue("shop.tasks.send", 42, to="ann@example.com")``. Raises as :meth:`send`."""
@@ -72,7 +83,7 @@ class Client:
     ) -> Handle[Any]:
         """Enqueue one job, by the task or its name (then without its code), with options.
 
-        Raises TypeError, ValueError for bad options; NotSerialisable, PayloadTooLarge; BrokerError and its kin.
+        Raises TypeError, ValueError and BadName for bad options; NotSerialisable, PayloadTooLarge, BrokerError.
         """
         job = _Maker(task, options, self._settings)(tuple(args), kwargs)
         receipt = self.adapter(write=True).broker.enqueue([job])
@@ -155,33 +166,47 @@ class _Maker:
     A call's options win over the task's, those over the routes, those over the defaults.
     """
 
-    __slots__ = ("_eta", "_expires", "_fixed", "_name", "_task_id", "_unique")
+    __slots__ = ("_checked", "_eta", "_expires", "_fixed", "_name", "_task", "_task_id", "_unique")
 
     def __init__(self, task: AnyTask | str, options: SendOptions, settings: Settings) -> None:
         said = checked("apply_async", options, SendOptions)
         own = task if isinstance(task, Task) else None
+        self._task = own
+        self._checked: set[int] = set()
         self._name = own.name if own is not None else cast("str", task)
         if not isinstance(self._name, str) or not self._name:
             raise TypeError(f"a task or its name is wanted, not {task!r}")
+        check_name("task", self._name)
         route = settings.route(self._name)
         self._fixed: dict[str, Any] = {
             "task": self._name,
-            "queue": said.get("queue") or (own and own.queue) or (route and route.queue) or DEFAULT_QUEUE,
+            "queue": check_name(
+                "queue", said.get("queue") or (own and own.queue) or (route and route.queue) or DEFAULT_QUEUE
+            ),
             "priority": _priority(said, own, route),
             "tags": {**(own.tags if own else {}), **said.get("tags", {})} or NOTHING,
             "policy": policy_of(said),
         }
-        self._task_id: str | None = said.get("task_id")
+        for tag in self._fixed["tags"]:
+            check_name("tag", tag)
+        self._task_id: str | None = check_name("id", said["task_id"]) if "task_id" in said else None
         self._unique: Unique | None = said.get("unique", own.unique if own else None)
-        self._eta = said.get("eta"), said.get("countdown")
+        self._eta = said.get("eta"), seconds(said.get("countdown"))
         self._expires = said.get("expires", own.expires if own else None)
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Job:
+        if self._task is not None:
+            self._task.check(args, kwargs)
         now = time.time()
         return self._job(self._task_id or new_id(), args, kwargs, now, self._times(now))
 
     def batch(self, calls: list[tuple[Any, ...]]) -> list[Job]:
-        """A job for each tuple of positional arguments."""
+        """A job for each tuple of positional arguments. Raises TypeError if one does not fit the task."""
+        for args in calls:
+            # Whether positional arguments fit is a matter of their number.
+            if self._task is not None and len(args) not in self._checked:
+                self._task.check(tuple(args), NOTHING)
+                self._checked.add(len(args))
         now = time.time()
         times = self._times(now)
         ids = new_id.batch(len(calls))
@@ -223,13 +248,11 @@ def _priority(said: Mapping[str, Any], own: AnyTask | None, route: Route | None)
 
 
 def _unique_key(unique: Unique, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-    """The key in words, from a function of the arguments, or (True) from the task and its arguments."""
-    if isinstance(unique, str):
-        return unique or None
-    if callable(unique):
-        return unique(*args, **kwargs)
-    if not unique:
+    """The key as given, from a function of the arguments, or (True) from the task and its arguments."""
+    if unique is False:
         return None
+    if unique is not True:
+        return check_key(unique(*args, **kwargs) if callable(unique) else unique)
     from hashlib import sha256
 
     from qtool.engine.codec import encode_body

@@ -17,29 +17,32 @@ Unique = bool | str | Callable[..., str]
 Errors = type[BaseException] | Collection[type[BaseException]]
 
 
+Seconds = float | timedelta
+
+
 class TaskOptions(TypedDict, total=False):
-    """The options of ``@task``; the second part are Celery's names. Durations are seconds."""
+    """The options of ``@task``; the second part are Celery's names. A bare number is seconds."""
 
     name: str
     queue: str
     priority: int
     retries: int
-    backoff: float
-    backoff_cap: float
-    timeout: float
+    backoff: Seconds
+    backoff_cap: Seconds
+    timeout: Seconds
     unique: Unique
-    expires: float
+    expires: Seconds
     tags: Mapping[str, str]
 
     autoretry_for: Errors
     max_retries: int | None
-    default_retry_delay: float
+    default_retry_delay: Seconds
     retry_backoff: bool | float
-    retry_backoff_max: float
+    retry_backoff_max: Seconds
     retry_jitter: bool
     retry_kwargs: Mapping[str, Any]
-    time_limit: float
-    soft_time_limit: float
+    time_limit: Seconds
+    soft_time_limit: Seconds
     ignore_result: bool
     acks_late: bool
     track_started: bool
@@ -50,7 +53,7 @@ class TaskOptions(TypedDict, total=False):
 class SendOptions(TypedDict, total=False):
     """The options of one call; what it does not say is the task's, then the routes', then the default."""
 
-    countdown: float
+    countdown: Seconds
     """Seconds from now before it may start."""
     eta: datetime | float
     """Not before this time: an aware datetime, a naive one in local time, or seconds since the epoch."""
@@ -59,16 +62,16 @@ class SendOptions(TypedDict, total=False):
     queue: str
     priority: int
     retries: int
-    backoff: float
-    backoff_cap: float
-    timeout: float
+    backoff: Seconds
+    backoff_cap: Seconds
+    timeout: Seconds
     unique: Unique
     tags: Mapping[str, str]
     task_id: str
 
     max_retries: int
-    time_limit: float
-    soft_time_limit: float
+    time_limit: Seconds
+    soft_time_limit: Seconds
 
 
 NOT_YET = {
@@ -85,6 +88,47 @@ _HARMLESS = {"retry_jitter": (True,), "serializer": ("json",), "acks_late": (Tru
 """Values of those that ask for what qtool does anyway."""
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_seconds(value: Any) -> bool:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    # Not a number is below no bound either.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_tags(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
+
+
+_WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "priority": (lambda value: type(value) is int and value in PRIORITIES, "a whole number from 0 to 9"),
+    "retries": (_is_count, "a whole number, 0 or more"),
+    "max_retries": (lambda value: value is None or _is_count(value), "a whole number, 0 or more, or None"),
+    "tags": (_is_tags, "a mapping of strings to strings"),
+    **dict.fromkeys(("name", "queue", "task_id"), (_is_name, "a string that is not empty")),
+    **dict.fromkeys(
+        (
+            "backoff",
+            "backoff_cap",
+            "timeout",
+            "time_limit",
+            "soft_time_limit",
+            "default_retry_delay",
+            "retry_backoff_max",
+        ),
+        (_is_seconds, "a number of seconds, 0 or more"),
+    ),
+}
+"""What an option may be, where a wrong value would only be noticed in the worker."""
+
+
 def checked(what: str, options: Mapping[str, Any], known: type) -> dict[str, Any]:
     """``options`` without those that ask for nothing. Raises TypeError naming every option that is not known."""
     names: Mapping[str, Any] = known.__annotations__
@@ -95,8 +139,11 @@ def checked(what: str, options: Mapping[str, Any], known: type) -> dict[str, Any
         plural = "s" if len(unknown) > 1 else ""
         raise TypeError(f"{what}: unknown option{plural} {', '.join(unknown)}; known: {', '.join(sorted(names))}")
     said = {name: value for name, value in options.items() if name not in NOT_YET}
-    if "priority" in said and said["priority"] not in PRIORITIES:
-        raise ValueError(f"{what}: priority is a whole number from 0 to 9, not {said['priority']!r}")
+    for name, value in said.items():
+        if name in _WANTED:
+            fits, words = _WANTED[name]
+            if not fits(value):
+                raise ValueError(f"{what}: {name} is {words}, not {value!r}")
     return said
 
 
@@ -105,9 +152,9 @@ def policy_of(said: Mapping[str, Any], retries: int | None = None) -> Policy:
     timeout = said.get("timeout", said.get("soft_time_limit", said.get("time_limit")))
     policy = Policy(
         retries=said.get("retries", said.get("max_retries", retries)),
-        backoff=said.get("backoff"),
-        backoff_cap=said.get("backoff_cap"),
-        timeout=_seconds(timeout),
+        backoff=seconds(said.get("backoff")),
+        backoff_cap=seconds(said.get("backoff_cap")),
+        timeout=seconds(timeout),
     )
     return UNSAID if policy == UNSAID else policy
 
@@ -137,8 +184,8 @@ def celery_retries(said: dict[str, Any]) -> tuple[tuple[type[BaseException], ...
     said.setdefault("retries", UNLIMITED if limit is None else limit)
     errors = said.pop("autoretry_for", None)
     if errors is None:
-        return (None if native else ()), _seconds(delay)
-    return (errors,) if isinstance(errors, type) else tuple(errors), _seconds(delay)
+        return (None if native else ()), seconds(delay)
+    return (errors,) if isinstance(errors, type) else tuple(errors), seconds(delay)
 
 
 def moment(value: datetime | timedelta | float, now: float, *, relative: bool) -> float:
@@ -150,5 +197,5 @@ def moment(value: datetime | timedelta | float, now: float, *, relative: bool) -
     return now + value if relative else float(value)
 
 
-def _seconds(value: timedelta | float | None) -> float | None:
+def seconds(value: Seconds | None) -> float | None:
     return value.total_seconds() if isinstance(value, timedelta) else value

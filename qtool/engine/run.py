@@ -131,14 +131,14 @@ def failure_of(error: BaseException) -> Failure:
     import traceback
 
     kind = type(error)
-    own = kind.__module__ in ("builtins", "__main__", "qtool.engine.current")
+    plain = kind.__module__ in ("builtins", "__main__") or kind.__module__.startswith("qtool.")
     try:
         message = str(error)
     except Exception as broken:  # noqa: BLE001  an error whose text cannot be had is still an error
         message = f"<its text cannot be had: {type(broken).__name__}>"
     lines = traceback.format_exception(kind, error, _user_frames(error.__traceback__))
     return Failure(
-        type=kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}",
+        type=kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}",
         message=_bounded_text(message, MAX_MESSAGE),
         traceback=_bounded_text("".join(lines), MAX_TRACEBACK),
     )

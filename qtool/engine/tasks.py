@@ -51,7 +51,7 @@ class Producer(Protocol):
         kwargs: Mapping[str, Any] = NOTHING,
         **options: Unpack[SendOptions],
     ) -> Handle[Any]:
-        """Enqueue one job."""
+        """Enqueue one job. Raises TypeError if its arguments do not fit the task."""
         ...
 
     def send_many(self, task: AnyTask, calls: Iterable[tuple[Any, ...]], **options: Unpack[SendOptions]) -> Batch[Any]:
@@ -114,9 +114,7 @@ class Task(Generic[P, C, R]):
         **options: Unpack[SendOptions],
     ) -> Handle[R]:
         """Enqueue a job with options of its own: :class:`~qtool.engine.options.SendOptions`. Raises as delay does."""
-        given, named = tuple(args or ()), kwargs or NOTHING
-        self.check(given, named)
-        return _producer().send(self, given, named, **options)
+        return _producer().send(self, tuple(args or ()), kwargs or NOTHING, **options)
 
     def map(self, items: Iterable[Any], **options: Unpack[SendOptions]) -> Batch[R]:
         """Enqueue a job for each item, which is its only argument, a thousand to a commit.
@@ -206,9 +204,9 @@ def _make(function: Callable[..., Any], bind: bool, options: dict[str, Any]) -> 
 
 def module_name(module: str) -> str:
     """What a worker would call ``module``: a script that runs as ``__main__`` goes by its file."""
-    if module != "__main__":
+    if module not in ("__main__", "__mp_main__"):  # the second is the script again, in multiprocessing's children
         return module
-    main = sys.modules["__main__"]
+    main = sys.modules[module]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qtool import connect, task
+from qtool import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,12 +182,3 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
         assert f"examples.{path.stem}" in own or f"examples/{path.name}" in own, path
         if path.suffix == ".py":
             assert f"qtool worker -A examples.{path.stem}" in text or path.stem == "webhook", path
-
-
-def test_the_decorator_keeps_types() -> None:
-    @task(name="typed")
-    def typed(x: int) -> str:
-        return str(x)
-
-    value: str = typed(3)
-    assert value == "3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import tracemalloc
@@ -14,7 +15,7 @@ import pytest
 from qtool import Batch, Client, Handle, JobFailed, Task, WaitTimedOut, connect, task
 from qtool.engine.job import Policy
 from qtool.engine.states import State
-from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext, UnknownJob, UnknownScheme
+from qtool.errors import BadName, NotSerialisable, PayloadTooLarge, ReadOnlyContext, UnknownJob, UnknownScheme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,10 @@ def test_arguments_that_do_not_fit_are_refused_at_once(client: Client, send: Sen
         send.delay()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'cc'"):
         send.apply_async(("ann",), {"cc": "bob"})
+    with pytest.raises(TypeError, match="missing a required argument: 'to'"):
+        client.enqueue(send)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        send.starmap([("ann",), ("ann", "bob")])
     assert client.adapter().inspector.count() == 0
 
 
@@ -112,6 +117,25 @@ def test_an_unknown_option_is_named(send: Send) -> None:
         send.apply_async(("ann",), retires=3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"link=.* is not supported yet"):
         send.apply_async(("ann",), link="x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"queue": "two words"}, "queue 'two words' cannot be used"),
+        ({"queue": "\x1b[31m"}, "control"),
+        ({"task_id": "a\0"}, "id "),
+        ({"unique": ""}, "unique key '' cannot be used: it is empty"),
+        ({"unique": lambda to: f"{to}\0"}, "NUL"),
+        ({"tags": {"": "x"}}, "tag '' cannot be used"),
+    ],
+)
+def test_bad_names_are_refused(client: Client, send: Send, options: Any, words: str) -> None:
+    with pytest.raises(BadName, match=re.escape(words)):
+        send.apply_async(("ann",), **options)
+    with pytest.raises(BadName, match="task 'two words'"):
+        client.enqueue("two words")
+    assert client.adapter().inspector.count() == 0
 
 
 # --- where options come from -------------------------------------------------------------------------
@@ -131,6 +155,7 @@ def test_times(send: Send) -> None:
     assert send.apply_async(["ann"], countdown=60).info().due_at == pytest.approx(now + 60, abs=5)
     assert send.apply_async(["ann"], eta=later).info().due_at == pytest.approx(later.timestamp())
     assert send.apply_async(["ann"], eta=now + 30).info().due_at == pytest.approx(now + 30)
+    assert send.apply_async(["ann"], countdown=timedelta(hours=1)).info().due_at == pytest.approx(now + 3600, abs=5)
     assert send.apply_async(["ann"], countdown=60).state is State.SCHEDULED
     assert send.apply_async(["ann"], expires=60).info().expires_at == pytest.approx(now + 60, abs=5)
     assert send.apply_async(["ann"], expires=timedelta(minutes=2)).info().expires_at == pytest.approx(now + 120, abs=5)

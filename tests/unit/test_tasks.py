@@ -100,10 +100,25 @@ def test_what_is_not_understood_is_named(options: dict[str, object], words: str)
         task(**options)(module_level)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("priority", [-1, 10, 1.5, "high"])
-def test_a_priority_out_of_range_is_refused(priority: object) -> None:
-    with pytest.raises(ValueError, match="from 0 to 9"):
-        task(priority=priority)(module_level)  # type: ignore[call-overload]
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        *(("priority", value, "a whole number from 0 to 9") for value in (-1, 10, 1.5, True, "high")),
+        *(("retries", value, "a whole number, 0 or more") for value in (-1, 1.5, "3", None)),
+        *(("timeout", value, "a number of seconds, 0 or more") for value in (-1, "5m", float("nan"), float("inf"))),
+        *(("queue", value, "a string that is not empty") for value in ("", None, 3)),
+        *(("tags", value, "a mapping of strings to strings") for value in ({"a": 1}, ["a"])),
+        ("max_retries", -1, "a whole number, 0 or more, or None"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_at_once(name: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {words}, not "):
+        task(**{name: value})(module_level)  # type: ignore[call-overload]
+
+
+def test_durations_may_be_timedeltas() -> None:
+    made = task(timeout=timedelta(minutes=1), backoff=timedelta(seconds=2))(module_level)
+    assert made.policy == Policy(timeout=60, backoff=2)
 
 
 def test_a_positional_option_is_refused() -> None:
