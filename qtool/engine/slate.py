@@ -11,9 +11,28 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import stat
 import struct
+from contextlib import suppress
 
 _KEY = struct.Struct("<q")
+
+DRAFT = "."
+"""What the names of slates that are still in the making begin with."""
+
+
+def read_slate(path: str) -> frozenset[int] | None:
+    """The keys of the jobs that had started last in each slot; None where there is no slate to be read."""
+    try:
+        with open(path, "rb") as file:
+            return _keys(file.read())
+    except OSError:
+        return None
+
+
+def _keys(data: bytes) -> frozenset[int]:
+    whole = len(data) // _KEY.size * _KEY.size
+    return frozenset(key for (key,) in _KEY.iter_unpack(data[:whole]) if key)
 
 
 class FileSlate:
@@ -27,14 +46,22 @@ class FileSlate:
     @classmethod
     def create(cls, path: str, slots: int) -> FileSlate:
         """Make and lock the file; its descriptor is inheritable. Raises OSError."""
-        draft = f"{path}.new"
+        directory, name = os.path.split(path)
+        draft = f"{directory}/{DRAFT}{name}"
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.ftruncate(fd, max(1, slots) * _KEY.size)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.set_inheritable(fd, True)
-        # Named only once it is locked, so that no rescuer finds it free.
-        os.rename(draft, path)
-        return cls(fd, path, slots)
+        try:
+            os.ftruncate(fd, max(1, slots) * _KEY.size)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.set_inheritable(fd, True)
+            made = cls(fd, path, slots)
+            # Named only once it is locked, so that no rescuer finds it free.
+            os.rename(draft, path)
+        except BaseException:
+            os.close(fd)
+            with suppress(OSError):
+                os.unlink(draft)
+            raise
+        return made
 
     @classmethod
     def attach(cls, fd: int) -> FileSlate:
@@ -48,7 +75,8 @@ class FileSlate:
         """Remove the file and let go of the lock (in the supervisor; children just end)."""
         self._map.close()
         if self.path:
-            os.unlink(self.path)
+            with suppress(OSError):
+                os.unlink(self.path)
         os.close(self.fd)
 
 
@@ -63,26 +91,28 @@ class DeadSlate:
     def seize(cls, path: str) -> DeadSlate | None:
         """The slate at ``path`` if nobody lives behind it; None if somebody does, or another rescuer was first."""
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            # Read only, for flock asks for no more: and what another user's worker left is left to the lease.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(fd)
             # Another rescuer may have removed it between the two calls.
-            if os.fstat(fd).st_nlink:
+            if found.st_nlink and stat.S_ISREG(found.st_mode):
                 return cls(fd, path)
-        except BlockingIOError:
+        except OSError:
             pass
         os.close(fd)
         return None
 
     def started(self) -> frozenset[int]:
         """The keys of the jobs that had started last in each slot."""
-        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
-        return frozenset(key for (key,) in _KEY.iter_unpack(data) if key)
+        return _keys(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
 
     def close(self, *, remove: bool) -> None:
         """Let go; ``remove`` when its jobs are safe."""
         if remove:
-            os.unlink(self._path)
+            with suppress(OSError):
+                os.unlink(self._path)
         os.close(self._fd)

@@ -25,17 +25,27 @@ class FifoBell:
         self.path = f"{directory}/{name}"
         draft = f"{directory}/new-{name}"
         os.mkfifo(draft, 0o600)
-        # Open for both ways: a FIFO without a writer would read as ended all the time.
-        self._fd = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        # Named for its topic only once it is open: a ringer takes a FIFO that nobody has open for a dead one.
-        os.rename(draft, self.path)
+        try:
+            # A hostile umask would lock out its owner.
+            os.chmod(draft, 0o600)
+            # Open for both ways: a FIFO without a writer would read as ended all the time.
+            self._fd = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            # Named for its topic only once it is open: a ringer takes a FIFO that nobody has open for a dead one.
+            os.rename(draft, self.path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(draft)
+            raise
         self._pid = os.getpid()
 
     def fileno(self) -> int:
         return self._fd
 
     def wait(self, timeout: float) -> bool:
-        rang = bool(select.select([self._fd], [], [], max(0.0, timeout))[0])
+        # Not select(), which knows no descriptor beyond 1023.
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        rang = bool(poll.poll(max(0.0, timeout) * 1000))
         if rang:
             try:
                 os.read(self._fd, 65536)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
 from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
 from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
-from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
 from qtool.engine.states import Event, State
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from qtool.engine.clock import Clock
     from qtool.engine.filter import Filter
 
-MOST_RUNS = 200
-"""Beyond so many runs of (queue, state) a listing walks the whole file instead of merging them."""
+AT_A_TIME = 200
+"""How many runs of (queue, state) a listing merges at once: each is an open statement."""
+
+RUN_COST = 50
+"""What opening a run costs, in rows walked over."""
 
 
 class SqliteInspector:
@@ -92,17 +95,24 @@ class SqliteInspector:
         limit: int = 100,
         oldest_first: bool = False,
     ) -> Page:
+        limit = max(1, limit)
         condition, values = where.sql(self._clock.now()) if where is not None else ("", [])
+        found: list[Row] = []
         with self._store.read() as db:
             runs = _runs(db, where)
-            if runs is None:
-                found: list[Row] = db.execute(
-                    *_stretch(None, condition, values, after, limit + 1, oldest_first)
-                ).fetchall()
+            if runs is None or _scan_is_cheaper(db, runs):
+                found = db.execute(*_stretch(None, condition, values, after, limit + 1, oldest_first)).fetchall()
             else:
-                walks = [db.execute(*_stretch(run, condition, values, after, limit + 1, oldest_first)) for run in runs]
-                merged = heapq.merge(*walks, key=_key, reverse=not oldest_first)
-                found = list(islice(merged, limit + 1))
+                for start in range(0, len(runs), AT_A_TIME):
+                    walks = [
+                        db.execute(*_stretch(run, condition, values, after, limit + 1, oldest_first))
+                        for run in runs[start : start + AT_A_TIME]
+                    ]
+                    merged = heapq.merge(found, *walks, key=_key, reverse=not oldest_first)
+                    found = list(islice(merged, limit + 1))
+                    for walk in walks:
+                        # An open one would hold on to this view of the file beyond the transaction.
+                        walk.close()
         jobs = tuple(job_info(row) for row in found[:limit])
         return Page(jobs, found[limit - 1][0] if len(found) > limit else None)
 
@@ -119,12 +129,14 @@ class SqliteInspector:
 
     def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
         with self._store.read() as db:
-            found = [db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone() for id in ids]
+            found = [
+                db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (text_key(id),)).fetchone() for id in ids
+            ]
         return [job_info(row) if row is not None else None for row in found]
 
     def find(self, prefix: str) -> str:
         with self._store.read() as db:
-            found = [str(id) for (id,) in rows(db, "prefix", (prefix, prefix + "\U0010ffff"))]
+            found = [str(id) for (id,) in rows(db, "prefix", (text_key(prefix), text_key(prefix + "\U0010ffff")))]
         if not found or not prefix:
             raise UnknownJob(id=prefix)
         if len(found) > 1 and found[0] != prefix:
@@ -133,7 +145,7 @@ class SqliteInspector:
 
     def attempts(self, id: str) -> list[Attempt]:
         with self._store.read() as db:
-            found = rows(db, "attempts", (id,))
+            found = rows(db, "attempts", (text_key(id),))
         return [
             Attempt(
                 attempt=attempt,
@@ -156,18 +168,22 @@ def _counted(db: apsw.Connection) -> list[tuple[str, str, int]]:
 
 
 def _runs(db: apsw.Connection, where: Filter | None) -> list[tuple[str, str, int]] | None:
-    """The (queue, state, count) runs that ``where`` confines itself to; None where it does not, or to too many."""
+    """The (queue, state, count) runs that ``where`` confines itself to; None where it does not."""
     if where is None:
         return None
     queues, states = where.queues(), where.states()
     if queues is None and states is None:
         return None
-    runs = [
+    return [
         (queue, state, n)
         for queue, state, n in _counted(db)
         if (queues is None or queue in queues) and (states is None or state in states)
     ]
-    return runs if len(runs) <= MOST_RUNS else None
+
+
+def _scan_is_cheaper(db: apsw.Connection, runs: list[tuple[str, str, int]]) -> bool:
+    """Whether the whole file is less to walk over than so many runs are to open."""
+    return len(runs) > AT_A_TIME and sum(n for _, _, n in _counted(db)) < len(runs) * RUN_COST
 
 
 def _stretch(

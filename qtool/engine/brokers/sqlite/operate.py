@@ -10,7 +10,7 @@ import apsw
 from qtool.engine.broker import ASKED_TO_STOP, Change
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Store, first
+from qtool.engine.brokers.sqlite.store import SQL, Store, first, text_key
 from qtool.engine.brokers.sqlite.upkeep import forget_job
 from qtool.engine.states import FINAL, State
 
@@ -51,7 +51,7 @@ class SqliteOperator:
 
     def resume(self, queue: str) -> bool:
         with self._store.write(durable=True) as db:
-            db.execute(SQL["resume"], (queue,))
+            db.execute(SQL["resume"], (text_key(queue),))
             resumed = db.changes() > 0
         ring(self._bells, "ready")
         return resumed
@@ -61,7 +61,7 @@ class SqliteOperator:
         changes = []
         with self._store.write(durable=True) as db:
             for id in ids:
-                row = first(db, "find_job", (id,))
+                row = first(db, "find_job", (text_key(id),))
                 if row is None:
                     changes.append(Change(id, None, None))
                 else:

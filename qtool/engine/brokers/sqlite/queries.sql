@@ -13,7 +13,12 @@ LIMIT 1;
 
 -- name: claimable
 SELECT queue FROM counters
-WHERE state = 'ready' AND n > 0 AND queue NOT IN (SELECT queue FROM paused);
+WHERE state = 'ready' AND n > 0 AND queue NOT IN (SELECT queue FROM paused)
+ORDER BY queue;
+
+-- name: claimable_in
+SELECT 1 FROM counters
+WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM paused WHERE queue = :queue);
 
 -- name: claim
 UPDATE jobs
@@ -27,11 +32,11 @@ RETURNING id, task, queue, token, attempt, failures, crashes, body, options, seq
 
 -- name: due
 UPDATE jobs SET state = 'ready', ready_at = due_at, due_at = NULL
-WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT 1000);
+WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at, seq LIMIT 1000);
 
 -- name: due_states
 SELECT queue, state, count(*) FROM jobs
-WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT 1000)
+WHERE seq IN (SELECT seq FROM jobs WHERE due_at <= :now ORDER BY due_at, seq LIMIT 1000)
 GROUP BY queue, state;
 
 -- name: next_due
@@ -82,11 +87,11 @@ SELECT stream, start, data FROM output WHERE seq = ? AND attempt = ? ORDER BY st
 DELETE FROM output WHERE seq = ? AND attempt = ?;
 
 -- name: beat
-INSERT INTO workers (id, beat, lease, info) VALUES (?, 1, ?, ?)
-ON CONFLICT (id) DO UPDATE SET beat = beat + 1, lease = excluded.lease, info = excluded.info;
+INSERT INTO workers (id, beat, lease, info) VALUES (?, random(), ?, ?)
+ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, lease = excluded.lease, info = coalesce(excluded.info, info);
 
--- name: introduce
-INSERT INTO workers (id, beat, lease, info) VALUES (?, 0, ?, NULL) ON CONFLICT (id) DO NOTHING;
+-- name: beat_of
+SELECT beat FROM workers WHERE id = ?;
 
 -- name: workers
 SELECT id, beat, lease, info FROM workers ORDER BY id;
@@ -112,7 +117,7 @@ WHERE seq = :seq;
 -- name: rescue
 UPDATE jobs
 SET state = :state, token = NULL, due_at = :due_at, finished_at = :finished_at, reason = :reason,
-    crashes = crashes + :crash, error_type = :error_type, error_message = :error_message, error_detail = NULL,
+    crashes = crashes + 1, error_type = :error_type, error_message = :error_message, error_detail = NULL,
     cancel = 0, progress = NULL, message = NULL
 WHERE seq = :seq;
 
@@ -166,6 +171,9 @@ ON CONFLICT DO UPDATE SET n = n + excluded.n, total = total + excluded.total;
 -- name: drop_rollups
 DELETE FROM rollups WHERE span = :span AND at < :before;
 
+-- name: drop_counters
+DELETE FROM counters WHERE n = 0;
+
 -- name: counters
 SELECT queue, state, n FROM counters;
 
@@ -185,7 +193,7 @@ GROUP BY queue, series, bucket;
 
 -- name: history
 SELECT span, at, queue, series, bucket, n, total FROM rollups
-WHERE span IN (1, 60, 3600) AND at >= ?1 - span AND at + span > ?1 AND at < ?2;
+WHERE span IN (1, 60, 3600) AND at > ?1 - 3600 AND at + span > ?1 AND at < ?2;
 
 -- name: miscounted
 SELECT queue, state, coalesce(said, 0), coalesce(found, 0)

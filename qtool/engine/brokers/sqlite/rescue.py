@@ -8,16 +8,19 @@ rescuer's own monotonic clock, so that no jump of the wall clock rescues anythin
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.store import SQL, Store, rows
 from qtool.engine.policy import MAX_CRASHES
-from qtool.engine.slate import DeadSlate
+from qtool.engine.slate import DRAFT, DeadSlate, read_slate
 from qtool.engine.states import Event, Reason, State
 
 if TYPE_CHECKING:
+    import apsw
+
     from qtool.engine.clock import Clock
 
 
@@ -27,68 +30,66 @@ class Rescuer:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._beats: dict[str, tuple[int, float]] = {}
+        self._slates = f"{store.directory}/workers"
+        self._beats: dict[str, tuple[int | None, float]] = {}
         """By worker: its last heartbeat and when, on our monotonic clock, we first saw that one."""
-
-    def saw(self, worker: str) -> None:
-        """A sign of life that came through this very handle."""
-        beat, _ = self._beats.get(worker, (-1, 0.0))
-        self._beats[worker] = (beat, self._clock.monotonic())
 
     def rescue(self, now: float) -> int:
         """Take back the jobs of every dead worker: how many."""
         rescued = 0
-        for worker, slate in self._seized():
+        for worker in self._slated():
+            # One at a time: a slate that was seized and not closed would look like a living worker to all others.
+            slate = DeadSlate.seize(f"{self._slates}/{worker}")
+            if slate is None:
+                continue
             try:
                 rescued += self._take_back(worker, now, slate.started())
             except BaseException:
                 slate.close(remove=False)
                 raise
             slate.close(remove=True)
-        for worker in self._silent():
-            rescued += self._take_back(worker, now, None)
-            self._beats.pop(worker, None)
+        for worker, beat in self._silent():
+            started = read_slate(f"{self._slates}/{worker}")
+            rescued += self._take_back(worker, now, started, beat=beat, silent=True)
+            del self._beats[worker]
         return rescued
 
-    def _seized(self) -> list[tuple[str, DeadSlate]]:
-        directory = f"{self._store.directory}/workers"
-        with self._store.translated():
-            found = []
-            for name in os.listdir(directory):
-                slate = DeadSlate.seize(f"{directory}/{name}")
-                if slate is not None:
-                    found.append((name, slate))
-        return found
+    def _slated(self) -> list[str]:
+        with suppress(FileNotFoundError), self._store.translated():
+            return [name for name in os.listdir(self._slates) if not name.startswith(DRAFT)]
+        return []
 
-    def _silent(self) -> list[str]:
-        """The workers whose heartbeat has stood still for their whole lease."""
+    def _silent(self) -> list[tuple[str, int | None]]:
+        """The workers whose heartbeat has stood still for their whole lease, with that heartbeat."""
         with self._store.read() as db:
-            known = {id: (beat, lease) for id, beat, lease, _ in rows(db, "workers")}
-            for (id,) in rows(db, "holders"):
-                known.setdefault(id, (0, LEASE_SECONDS))
+            known: dict[str, tuple[int | None, float]] = {id: (None, LEASE_SECONDS) for (id,) in rows(db, "holders")}
+            known |= {id: (beat, lease) for id, beat, lease, _ in rows(db, "workers")}
         seen = self._clock.monotonic()
-        silent = []
-        for id, (beat, lease) in known.items():
-            last, since = self._beats.get(id, (-1, seen))
-            if last == beat and seen - since >= lease:
-                silent.append(id)
-            elif last != beat:
-                # A beat of -1 is a sign of life seen by ourselves: the row only now tells its number.
-                self._beats[id] = (beat, since if last == -1 else seen)
-                if last == -1 and seen - since >= lease:
-                    silent.append(id)
+        for id, (beat, _) in known.items():
+            if id not in self._beats or self._beats[id][0] != beat:
+                self._beats[id] = (beat, seen)
         for id in self._beats.keys() - known.keys():
             del self._beats[id]
-        return silent
+        return [(id, beat) for id, (beat, lease) in known.items() if seen - self._beats[id][1] >= lease]
 
-    def _take_back(self, worker: str, now: float, started: frozenset[int] | None) -> int:
-        """Its running jobs are retried at once; those in ``started`` (all, if None) are blamed for the crash."""
+    def _take_back(
+        self, worker: str, now: float, started: frozenset[int] | None, *, beat: int | None = None, silent: bool = False
+    ) -> int:
+        """End its leases: how many. Those in ``started`` (all, if None) are blamed for the crash and retried at once.
+
+        What the worker had claimed and not started goes back as such. One that is only ``silent`` may have given
+        another ``beat`` meanwhile, or been dealt with by another rescuer: then nothing is done.
+        """
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
+            if silent and db.execute(SQL["beat_of"], (worker,)).get != beat:
+                return 0
             held = rows(db, "held_by", {"worker": worker})
             for seq, queue, attempt, crashes, started_at, cancel in held:
-                blamed = started is None or seq in started
-                state = _fate(blamed and crashes + 1 >= MAX_CRASHES, cancel)
+                if started is not None and seq not in started:
+                    give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
+                    continue
+                state = _fate(crashes + 1 >= MAX_CRASHES, cancel)
                 kind, message = "WorkerLost", f"worker {worker} died while it held the job"
                 db.execute(
                     SQL["rescue"],
@@ -98,7 +99,6 @@ class Rescuer:
                         "due_at": now if state is State.RETRY else None,
                         "finished_at": None if state is State.RETRY else now,
                         "reason": Reason.CRASHED if state is State.DEAD else None,
-                        "crash": int(blamed),
                         "error_type": kind,
                         "error_message": message,
                     },
@@ -109,6 +109,15 @@ class Rescuer:
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)
         return len(held)
+
+
+def give_back(db: apsw.Connection, ledger: Ledger, seq: int, queue: str, attempt: int, *, cancel: bool) -> None:
+    """A running job was not started after all: it keeps its place, unless it had been asked to stop."""
+    state = State.CANCELLED if cancel else State.READY
+    db.execute(SQL["give_back"], {"seq": seq, "state": state, "finished_at": ledger.now if cancel else None})
+    # With the attempt goes its output: the next one bears its number.
+    db.execute(SQL["drop_output"], (seq, attempt))
+    ledger.arrive(queue, State.RUNNING, state)
 
 
 def _fate(spent: bool, cancel: int) -> State:

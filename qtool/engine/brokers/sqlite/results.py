@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.rows import failure
-from qtool.engine.brokers.sqlite.store import Store, first, rows
+from qtool.engine.brokers.sqlite.store import Store, first, rows, text_key
 from qtool.engine.job import Chunk, Result
 from qtool.engine.output import since
 from qtool.engine.states import Reason, State
@@ -22,7 +22,7 @@ class SqliteResults:
 
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         with self._store.read() as db:
-            found = [first(db, "result", (id,)) for id in ids]
+            found = [first(db, "result", (text_key(id),)) for id in ids]
         return [
             None
             if row is None
@@ -38,7 +38,7 @@ class SqliteResults:
 
     def output(self, id: str, *, attempt: int | None = None, after: int = 0) -> list[Chunk]:
         with self._store.read() as db:
-            row = first(db, "find_job", (id,))
+            row = first(db, "find_job", (text_key(id),))
             if row is None:
                 return []
             wanted = {"seq": row[0], "attempt": attempt, "after": after}

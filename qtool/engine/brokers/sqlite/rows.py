@@ -77,10 +77,10 @@ def error_columns(error: Failure | None) -> tuple[str | None, str | None, str | 
     detail = {
         name: value for name in ("traceback", "exit_code", "signal") if (value := getattr(error, name)) is not None
     }
-    return _storable(error.type), _storable(error.message), json.dumps(detail) if detail else None
+    return storable(error.type), storable(error.message), json.dumps(detail) if detail else None
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """SQLite's text is UTF-8: lone surrogates become their escapes, and NUL, where many readers stop, too."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 

@@ -94,7 +94,7 @@ CREATE INDEX output_job ON output (seq, attempt, start);
 
 CREATE TABLE workers (
     id    TEXT PRIMARY KEY,
-    beat  INTEGER NOT NULL,                  -- counts heartbeats; a rescuer watches it stand still
+    beat  INTEGER NOT NULL,                  -- another at every sign of life; a rescuer watches it stand still
     lease REAL    NOT NULL,                  -- for how long, in seconds
     info  TEXT                               -- JSON: WorkerInfo; absent before the first heartbeat
 ) STRICT;

@@ -233,27 +233,27 @@ class Store:
         """SQLite's and the system's errors as BrokerErrors."""
         try:
             yield
-        except apsw.BusyError:
-            raise BrokerBusy(url=self.url, seconds=BUSY_SECONDS) from None
-        except apsw.FullError:
-            raise BrokerFull(url=self.url, why="the disk is full") from None
-        except apsw.ReadOnlyError:
-            raise BrokerReadOnly(url=self.url, why="the file or its directory is read-only") from None
-        except apsw.CorruptError as error:
-            raise BrokerCorrupt(url=self.url, why=str(error)) from None
-        except apsw.NotADBError:
-            raise NotABroker(url=self.url, why="it is not an SQLite file") from None
-        except (apsw.IOError, apsw.CantOpenError) as error:
-            if filesystem.is_full(self.path):
-                raise BrokerFull(url=self.url, why=str(error)) from None
-            raise BrokerError(url=self.url, why=str(error)) from None
         except apsw.Error as error:
-            raise BrokerError(url=self.url, why=str(error)) from error
+            raise self._meaning(error) from error
         except OSError as error:
             raise filesystem.refusal(error, self.path, self.url) from None
         except UnicodeEncodeError as error:
             why = "it is not valid text (bytes that are not UTF-8)"
             raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
+
+    def _meaning(self, error: apsw.Error) -> BrokerError:
+        if isinstance(error, apsw.BusyError):
+            return BrokerBusy(url=self.url, seconds=BUSY_SECONDS)
+        if isinstance(error, apsw.ReadOnlyError):
+            return BrokerReadOnly(url=self.url, why="the file or its directory is read-only")
+        if isinstance(error, apsw.CorruptError):
+            return BrokerCorrupt(url=self.url, why=str(error))
+        if isinstance(error, apsw.NotADBError):
+            return NotABroker(url=self.url, why="it is not an SQLite file")
+        full = isinstance(error, apsw.IOError | apsw.CantOpenError) and filesystem.is_full(self.path)
+        if full or isinstance(error, apsw.FullError):
+            return BrokerFull(url=self.url, why=str(error))
+        return BrokerError(url=self.url, why=str(error))
 
 
 def refuse_unsound(url: str, version: str) -> None:

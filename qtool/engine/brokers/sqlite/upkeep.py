@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows, text_key
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, floor_to
 from qtool.engine.states import FINAL, State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import apsw
 
     from qtool.engine.policy import Retention
@@ -18,10 +20,17 @@ STRETCH = 1000
 """Rows a transaction of upkeep touches at most, so that nobody waits long for the write lock."""
 
 
-def anything_to_claim(store: Store, now: float) -> bool:
+def claimable(db: apsw.Connection, queues: Sequence[str]) -> list[str]:
+    """Those of ``queues`` (of all, when empty) that a claim would find something in."""
+    if not queues:
+        return [queue for (queue,) in rows(db, "claimable")]
+    return [queue for queue in dict.fromkeys(queues) if first(db, "claimable_in", {"queue": text_key(queue)})]
+
+
+def anything_to_claim(store: Store, now: float, queues: Sequence[str]) -> bool:
     """Whether a claim would find something, without taking the write lock: idle workers must not queue for it."""
     with store.read() as db:
-        if db.execute(SQL["claimable"]).fetchone() is not None:
+        if claimable(db, queues) if queues else first(db, "claimable"):
             return True
         due = db.execute(SQL["next_due"]).get
         return isinstance(due, float) and due <= now
@@ -65,7 +74,7 @@ def expire(db: apsw.Connection, now: float, ledger: Ledger) -> int:
 
 
 def prune(store: Store, now: float, retention: Retention) -> int:
-    """Delete a stretch of finished jobs that are kept no longer, and thin the history; how many jobs went.
+    """Delete a stretch of finished jobs that are kept no longer; how many went.
 
     Jobs are looked at in the order of enqueueing, a thousand a queue and state: one that finished long after its
     neighbours keeps a few of them company a little longer, and no index has to be kept by the time of finishing.
@@ -77,6 +86,9 @@ def prune(store: Store, now: float, retention: Retention) -> int:
             if (keep := retention.seconds(final)) is not None:
                 wanted = {"queue": queue, "state": str(final), "before": now - keep}
                 old += rows(db, "old_finished", wanted)
+                if len(old) >= STRETCH:
+                    break
+    old = old[:STRETCH]
     if old:
         ledger = Ledger(now)
         with store.write(durable=False) as db:
@@ -96,7 +108,10 @@ def forget_job(db: apsw.Connection, seq: int) -> None:
 
 
 def thin_history(store: Store, now: float) -> None:
-    """Seconds become minutes, minutes become hours, and what is older than the history is kept is dropped."""
+    """Seconds become minutes, minutes become hours, and what is older than the history is kept is dropped.
+
+    With it go the counters of queues that are empty: names that are used once do not add up.
+    """
     with store.write(durable=False) as db:
         narrow = 1
         for wide, age in THINNING:
@@ -105,3 +120,4 @@ def thin_history(store: Store, now: float) -> None:
             db.execute(SQL["drop_rollups"], {"span": narrow, "before": bounds["before"]})
             narrow = wide
         db.execute(SQL["drop_rollups"], {"span": narrow, "before": int(now - HISTORY_KEEP)})
+        db.execute(SQL["drop_counters"])
