@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qtool.__main__ import main
+from qtool.commands.enqueue_input import BLOCK
 from qtool.engine.job import Chunk, Done, Fail, Failure, Policy
 from qtool.engine.policy import decide
 from qtool.engine.registry import open_broker
@@ -260,7 +261,8 @@ def test_a_reader_that_leaves_ends_it_quietly(shop: Shop) -> None:
     assert process.returncode == 0
     with shop.open() as adapter:
         assert adapter.inspector.get([first])[0] is not None
-        assert adapter.inspector.count() >= 2000
+        # Whole blocks: the lines of a block that was read are enqueued, whoever reads their ids.
+        assert adapter.inspector.count() in {lines[:end].count(b"\n") for end in range(BLOCK, len(lines), BLOCK)}
 
 
 def test_lines_are_committed_as_they_come(shop: Shop) -> None:
@@ -533,6 +535,26 @@ def test_wait_for_a_task(shop: Shop) -> None:
     code, out, err = ended(shop, failure(), "--wait", "a.b")
     assert (code, len(out.split())) == (1, 1)
     assert "ended dead: ExitCode: it ended badly" in err
+
+
+@pytest.mark.parametrize(("outcomes", "code"), [([True, True], 0), ([True, False], 3), ([False, False], 1)])
+def test_wait_for_many(shop: Shop, outcomes: list[bool], code: int) -> None:
+    with shop.open() as adapter:
+        words = ["a.b", "--lines", "--wait", "--from", "/dev/stdin"]
+        with subprocess.Popen([*shop.command, *words], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stdin is not None
+            process.stdin.write(b"x\n" * len(outcomes))
+            process.stdin.close()
+            until(lambda: adapter.inspector.count() == len(outcomes))
+            now = time.time()
+            ends = [Done() if good else failure() for good in outcomes]
+            adapter.broker.settle(
+                [
+                    decide(lease, end, Policy(), started_at=now, now=now, random=lambda: 0.0)
+                    for lease, end in zip(adapter.broker.claim("w", [], 9), ends, strict=True)
+                ]
+            )
+            assert process.wait(timeout=30) == code
 
 
 def test_follow_shows_the_output(shop: Shop) -> None:
