@@ -158,7 +158,8 @@ class Command:
                 with out.progress(self.name) as progress:
                     return act_on_ids(out, adapter.inspector, read_ids(ids), verb, progress)
             filter = self._filter(where)
-            count = adapter.inspector.count(filter)
+            with out.busy("counting"):
+                count = adapter.inspector.count(filter)
             if not count:
                 out.note("No job matches.")
                 return ExitCode.NOT_FOUND

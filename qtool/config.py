@@ -12,6 +12,10 @@ The file is TOML, ``$QTOOL_CONFIG`` or ``$XDG_CONFIG_HOME/qtool/config.toml``, a
     [routes]
     "mail.*" = {queue = "email", priority = 5}
 
+    [retention]                             # how long ended jobs are kept
+    succeeded = "2d"
+    dead = "forever"
+
     [worker]
     jobs = 4
 
@@ -75,8 +79,8 @@ class Settings(Value, kw_only=True):
     current: str | None = None
     """The context that the file makes the default."""
     routes: tuple[Route, ...] = ()
-    retention: Mapping[str, float]
-    """State to seconds that finished jobs are kept."""
+    retention: Mapping[str, float | None]
+    """State to seconds that finished jobs are kept; None is for ever. What is not said is :data:`policy.KEEP`."""
     worker: WorkerDefaults
     path: str
     """The configuration file, whether it exists or not."""
@@ -119,9 +123,10 @@ def open_adapter(settings: Settings, *, write: bool = False) -> Adapter:
     UnknownScheme, BrokerError."""
     if write and settings.read_only:
         raise ReadOnlyContext(context=settings.context)
+    from qtool.engine.policy import Retention
     from qtool.engine.registry import open_broker
 
-    return open_broker(settings.broker)
+    return open_broker(settings.broker, retention=Retention(**settings.retention))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> str:
@@ -266,10 +271,13 @@ class _Reader:
             routes.append(Route(pattern, **fields))
         return tuple(routes)
 
-    def retention(self) -> dict[str, float]:
+    def retention(self) -> dict[str, float | None]:
         states = ("succeeded", "dead", "cancelled", "expired")
         fields = self._fields("retention", self._table("retention"), dict.fromkeys(states, (str, int, float)))
-        return {state: self._seconds(f"retention.{state}", value) for state, value in fields.items()}
+        return {
+            state: None if value == "forever" else self._seconds(f"retention.{state}", value)
+            for state, value in fields.items()
+        }
 
     def worker(self) -> WorkerDefaults:
         fields = dict(self._fields("worker", self._table("worker"), _WORKER))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.errors import UsageError
 
 if TYPE_CHECKING:
+    from qtool.progress import Progress
     from qtool.tables import Table
 
 
@@ -217,19 +218,21 @@ class Output:
             else:
                 stream.write(data)
         except BrokenPipeError:
-            if not self._keep_going:
-                raise
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.close(null)
+            self._reader_left()
 
     def flush(self) -> None:
         """Let the reader have what was written so far. Raises BrokenPipeError unless ``keep_going``."""
         try:
             sys.stdout.flush()
         except BrokenPipeError:
-            if not self._keep_going:
-                raise
+            self._reader_left()
+
+    def _reader_left(self) -> None:
+        if not self._keep_going:
+            raise BrokenPipeError
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
 
     def _json(self, rows: Iterable[Any]) -> int:
         count = 0
@@ -280,20 +283,24 @@ class Output:
     def _table(self, table: Table[Any], rows: Iterable[Any]) -> int:
         from qtool.tables import print_table
 
-        return print_table(table, rows, self.console(), self.note)
+        return print_table(table, map(self._undisturbed, rows), self.console(), self.note)
+
+    def _undisturbed(self, row: Any) -> Any:
+        """Make way on the terminal for a row."""
+        if self._line is not None:
+            self._line.clear()
+        return row
 
     def console(self, *, stderr: bool = False) -> Any:
         """A Rich console on stdout or stderr that follows --color, NO_COLOR and TERM."""
         from rich.console import Console as RichConsole
 
-        keep_going = self._keep_going
+        reader_left = self._reader_left
 
         class Console(RichConsole):
             def on_broken_pipe(self) -> None:
                 # Rich would end the process with 1 here.
-                self.quiet = True
-                if not keep_going:
-                    raise BrokenPipeError
+                reader_left()
 
         stream = sys.stderr if stderr else sys.stdout
         if hasattr(stream, "reconfigure"):
@@ -331,13 +338,15 @@ class Output:
     def _say(self, message: str) -> None:
         if self._line is not None:
             self._line.clear()
-        sys.stdout.flush()
+        self.flush()
         text = "\n".join(clean(line) for line in message.splitlines())
-        _talk(f"qtool: {text}\n")
+        talk(f"qtool: {text}\n")
 
     @contextmanager
     def progress(self, doing: str, total: int | None = None) -> Iterator[Progress]:
         """A line on stderr while something lasts; only on a terminal, and only after a second."""
+        from qtool.progress import Progress
+
         line = Progress(doing, total, shown=not self.quiet and sys.stderr.isatty())
         self._line = line
         try:
@@ -346,89 +355,46 @@ class Output:
             self._line = None
             line.clear()
 
+    @contextmanager
+    def busy(self, doing: str) -> Iterator[None]:
+        """A line on stderr while one call lasts that tells nothing in between; as :meth:`progress` otherwise."""
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        import threading
+
+        from qtool.progress import tell_time
+
+        done = threading.Event()
+        thread = threading.Thread(target=tell_time, args=(doing, done), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
     def confirm(self, question: str, *, yes: bool) -> bool:
         """Whether to go on: ``yes``, or y at a terminal (default No). Raises UsageError where nobody can answer."""
         if yes:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(why=f"{question} Nobody is here to answer: add -y to do it, or -n to only look.")
-        sys.stdout.flush()
-        _talk(f"{question} [y/N] ")
+        self.flush()
+        talk(f"{question} [y/N] ")
         try:
             answer = sys.stdin.readline()
         except UnicodeDecodeError:
             answer = ""
         if not answer.endswith("\n"):
-            _talk("\n")
+            talk("\n")
         return answer.strip().lower() in ("y", "yes")
-
-
-class Progress:
-    """One line on stderr, redrawn in place."""
-
-    _FIRST = 1.0
-    _EVERY = 0.1
-
-    def __init__(self, doing: str, total: int | None, *, shown: bool) -> None:
-        import time
-
-        self._clock = time.monotonic
-        self._doing = doing
-        self._total = total
-        self._done = 0
-        self._shown = shown
-        self._drawn = False
-        self._start = self._clock()
-        self._next = self._start + self._FIRST
-
-    def advance(self, count: int = 1) -> None:
-        """``count`` more are done."""
-        self.update(self._done + count)
-
-    def update(self, done: int, note: str = "") -> None:
-        """So many are done; redraws when it is time."""
-        self._done = done
-        if not self._shown or self._clock() < self._next:
-            return
-        self._next = self._clock() + self._EVERY
-        self._draw(note)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._drawn:
-            _talk("\r\x1b[2K" if os.environ.get("TERM") != "dumb" else "\n")
-            self._drawn = False
-
-    def _draw(self, note: str) -> None:
-        from qtool.engine.times import format_duration
-
-        elapsed = max(self._clock() - self._start, 1e-9)
-        rate = self._done / elapsed
-        parts = [f"{self._doing}: {self._done:,}" + (f" of {self._total:,}" if self._total else "")]
-        if self._total:
-            parts.append(f"{100 * min(self._done / self._total, 1):.0f} %")
-        if self._done:
-            parts.append(f"{rate:,.0f}/s")
-            if self._total and self._total > self._done:
-                parts.append(f"{format_duration((self._total - self._done) / rate)} left")
-        parts.extend([note] if note else [])
-        _redraw("  ".join(parts))
-        self._drawn = True
 
 
 _TSV = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\"}
 
 
-def _redraw(text: str) -> None:
-    """Put ``text`` in place of the line the cursor is on."""
-    import shutil
-
-    width = shutil.get_terminal_size().columns
-    line = clean(text)[: max(width - 1, 10)]
-    _talk(f"\r{line}\x1b[K" if os.environ.get("TERM") != "dumb" else f"\r{line}")
-
-
-def _talk(text: str) -> None:
+def talk(text: str) -> None:
     """Text on stderr at once; a closed stderr is no reason to stop."""
     try:
         sys.stderr.write(text)

@@ -34,6 +34,8 @@ class Column(Generic[Row]):
     """When the terminal is too narrow the column of the highest rank goes first; rank 0 stays."""
     wrap: bool = False
     """Go on in the next line rather than be cut."""
+    wide: int = 0
+    """The width it has at least where there is room, for rows that come one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Table(Generic[Row]):
     columns: tuple[Column[Row], ...]
     id: str | None = None
     """The field that ``-o ids`` prints."""
+    live: bool = False
+    """Rows come one by one and are drawn as they come."""
     empty: str = "Nothing here."
     """What a terminal is told when there are no rows."""
     fields: tuple[str, ...] = field(init=False)
@@ -55,7 +59,7 @@ class Table(Generic[Row]):
 def print_table(table: Table[Any], rows: Iterable[Any], console: Console, note: Callable[[str], None]) -> int:
     """Draw rows as they come; how many there were."""
     source = iter(rows)
-    first = list(islice(source, FIRST))
+    first = list(islice(source, 1 if table.live else FIRST))
     if not first:
         note(table.empty)
         return 0

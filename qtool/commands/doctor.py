@@ -33,11 +33,7 @@ def command(
         with common.adapter() as adapter:
             out.rows(GUARANTEES, guarantees(adapter.capabilities))
         return ExitCode.OK
-    bad = False
-    with out.progress("checking"):
-        rows = []
-        for row in diagnose(common):
-            bad |= row.verdict == "bad"
-            rows.append(row)
+    with out.busy("checking"):
+        rows = list(diagnose(common))
     out.rows(CHECKS, rows)
-    return ExitCode.FAILED if bad else ExitCode.OK
+    return ExitCode.FAILED if any(row.verdict == "bad" for row in rows) else ExitCode.OK

@@ -47,7 +47,8 @@ def command(
     with common.adapter() as adapter:
         shown = out.rows(JOBS, _rows(adapter.inspector, filter, limit, oldest, out))
         if limit and shown == limit and out.format is Format.TABLE:
-            total = adapter.inspector.count(filter)
+            with out.busy("counting"):
+                total = adapter.inspector.count(filter)
             if total > shown:
                 out.note(f"{shown:,} of {total:,} jobs; --limit 0 shows all")
 

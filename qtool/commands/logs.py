@@ -64,7 +64,9 @@ def _print(out: Output, chunks: Iterator[Chunk], streams: set[str]) -> None:
 
     screens: dict[str, TerminalText] = {}
     expected = 0
+    seen = False
     for chunk in chunks:
+        seen = True
         if chunk.offset > expected:
             out.note(f"{chunk.offset - expected:,} bytes were dropped here")
         expected = max(expected, chunk.offset + len(chunk.data))
@@ -76,3 +78,5 @@ def _print(out: Output, chunks: Iterator[Chunk], streams: set[str]) -> None:
             out.write_bytes(chunk.data)
         out.flush()
     out.write("".join(screen.end() for screen in screens.values()))
+    if not seen:
+        out.note("nothing was written")

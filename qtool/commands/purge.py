@@ -58,7 +58,8 @@ def command(
             if queue not in known:
                 raise UnknownQueue(queue=queue)
         filters = {queue: _filter(queue, narrowed) for queue in dict.fromkeys(queues)}
-        counts = {queue: adapter.inspector.count(filter) for queue, filter in filters.items()}
+        with out.busy("counting"):
+            counts = {queue: adapter.inspector.count(filter) for queue, filter in filters.items()}
         for queue, count in counts.items():
             out.note(f"{'would delete' if dry_run else 'to delete'}: {_told(known[queue], count, bool(narrowed))}")
         total = sum(counts.values())

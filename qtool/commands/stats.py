@@ -40,7 +40,7 @@ def command(
     seconds = max(round(parse_duration(step)), 1) if step else _step(back)
     out = common.out()
     now = time.time()
-    with common.adapter() as adapter:
+    with common.adapter() as adapter, out.busy("reading"):
         buckets = adapter.inspector.history(now - back, now, seconds=seconds, queues=split_names(queue))
     out.rows(STATS, map(StatsRow.of, buckets))
 

@@ -46,7 +46,8 @@ def command(
     typed = list(dict.fromkeys(read_ids(ids or ["-"])))
     if not typed:
         raise UsageError(why="No ids to wait for, neither on the command line nor on stdin.")
-    out = common.out()
+    # The exit code is still to come when nobody reads the rows any more.
+    out = common.out(keep_going=True)
     ended: dict[str, Result] = {}
     try:
         with common.adapter() as adapter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from qtool.engine.broker import Adapter
+from qtool.engine.policy import KEEP, Retention
 from qtool.errors import UnknownScheme
 
 ADAPTERS: dict[str, str] = {
@@ -14,10 +15,10 @@ ADAPTERS: dict[str, str] = {
 """Names, not imports: opening one broker loads no other's client."""
 
 
-def open_broker(url: str) -> Adapter:
+def open_broker(url: str, *, retention: Retention = KEEP) -> Adapter:
     """The adapter for ``url``: ``sqlite:///abs/file.db``, ``sqlite:rel.db``, a plain path, or ``memory:``.
 
-    Raises UnknownScheme, BrokerError.
+    ``retention`` says how long finished jobs are kept by who upkeeps the queues. Raises UnknownScheme, BrokerError.
     """
     scheme, colon, _ = url.partition(":")
     if not colon or "/" in scheme:
@@ -26,6 +27,6 @@ def open_broker(url: str) -> Adapter:
         module, _, name = ADAPTERS[scheme].partition(":")
     except KeyError:
         raise UnknownScheme(scheme=scheme, known=", ".join(ADAPTERS)) from None
-    adapter = getattr(import_module(module), name)(url)
+    adapter = getattr(import_module(module), name)(url, retention=retention)
     assert isinstance(adapter, Adapter)
     return adapter

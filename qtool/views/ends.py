@@ -25,12 +25,13 @@ class EndRow:
 ENDS = Table(
     EndRow,
     (
-        Column("ID", lambda r: r.id),
-        Column("STATE", lambda r: str(r.state), style=state_style),
+        Column("ID", lambda r: r.id, wide=36),
+        Column("STATE", lambda r: str(r.state), wide=9, style=state_style),
         Column("EXIT", lambda r: NONE if r.exit_code is None else str(r.exit_code), right=True),
-        Column("ERROR", lambda r: str(r.error or ""), least=10, style=state_style),
+        Column("ERROR", lambda r: str(r.error or ""), least=10, wide=1_000, style=state_style),
     ),
     id="id",
+    live=True,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 import unicodedata
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtool.output import Format, Output, Progress, TerminalText, clean
+from qtool.output import Format, Output, TerminalText, clean
+from qtool.progress import Progress
 from tests.cli.conftest import HOSTILE
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
@@ -95,3 +97,15 @@ def test_progress_is_silent_off_a_terminal_and_when_quiet(monkeypatch: Any) -> N
             line._next = 0
             line.advance(5)
         assert stream.getvalue() == ""
+
+
+def test_one_long_call_tells_the_time(monkeypatch: Any) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    with Output(Format.JSON).busy("checking"):
+        assert screen.getvalue() == ""
+        deadline = time.monotonic() + 10
+        while not screen.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "checking: 1.0s" in screen.getvalue()
+    assert screen.getvalue().endswith("\r\x1b[2K")

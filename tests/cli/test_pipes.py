@@ -109,3 +109,9 @@ def test_lines_are_out_before_the_rest_is_read(bench: Bench) -> None:
     assert json.loads(process.stdout.readline())["state"] == "ready"
     process.stdout.close()
     assert process.wait(20) == 0
+
+
+def test_an_exit_code_is_passed_on_although_nobody_reads(bench: Bench, shell: Shell) -> None:
+    id = bench.exit(7)
+    assert shell(f"qtool wait {id} | true; exit ${{PIPESTATUS[0]}}").code == 7
+    assert shell(f"qtool wait {id} -o table | true; exit ${{PIPESTATUS[0]}}").code == 7

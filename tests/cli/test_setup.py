@@ -59,7 +59,7 @@ def test_without_anything_it_is_the_file_in_the_state_directory() -> None:
 def test_routes_retention_and_worker_defaults(config: Path) -> None:
     config.write_text(
         '[routes]\n"mail.*" = {queue = "email", priority = 5}\n"*" = "rest"\n'
-        '[retention]\nsucceeded = "2d"\ndead = 60\n[worker]\njobs = 4\nqueues = "a"\n'
+        '[retention]\nsucceeded = "2d"\ndead = 60\nexpired = "forever"\n[worker]\njobs = 4\nqueues = "a"\n'
     )
     settings = load_settings()
     route = settings.route("mail.send")
@@ -68,7 +68,7 @@ def test_routes_retention_and_worker_defaults(config: Path) -> None:
     rest = settings.route("x")
     assert rest is not None
     assert rest.queue == "rest"
-    assert settings.retention == {"succeeded": 172800.0, "dead": 60.0}
+    assert settings.retention == {"succeeded": 172800.0, "dead": 60.0, "expired": None}
     assert (settings.worker.jobs, settings.worker.queues) == (4, ("a",))
 
 
