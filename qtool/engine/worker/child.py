@@ -1,0 +1,47 @@
+"""A pool's process: imports the apps, then runs the jobs it is sent. Started as a fresh interpreter by the supervisor.
+
+It never touches the broker. It dies with its supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from qtool.engine import tasks
+from qtool.engine.slate import FileSlate
+from qtool.engine.worker import capture, slots, wire
+from qtool.engine.worker.link import Link
+from qtool.errors import AppNotImported
+
+FAILED_IMPORT = 3
+"""What a child exits with when an app does not import; the supervisor has been told why."""
+
+
+def main() -> None:
+    """``python -m qtool.engine.worker.child SOCKET CONTROL SLATE``: descriptors; -1 where there is none."""
+    sock, control = (socket.socket(fileno=int(each)) for each in sys.argv[1:3])
+    settings = wire.decode(sock.recv(wire.BUFFER))
+    wire.die_with_parent(settings["parent"])
+    slate = None
+    if (fd := int(sys.argv[3])) >= 0:
+        os.set_inheritable(fd, False)
+        slate = FileSlate.attach(fd)
+    # Until a job runs there is nothing to interrupt.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    capture.install()
+    link = Link(sock, control, announce=settings["announce"])
+    try:
+        for app in settings["apps"]:
+            tasks.import_app(app)
+    except AppNotImported as error:
+        link.send((wire.HELLO, str(error.data["module"]), str(error.data["why"])))
+        os._exit(FAILED_IMPORT)
+    serve = {"process": slots.one_by_one, "thread": slots.in_threads, "async": slots.on_a_loop}[settings["pool"]]
+    serve(link, slate, first=settings["slot"], count=settings["slots"])
+
+
+if __name__ == "__main__":
+    main()

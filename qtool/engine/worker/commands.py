@@ -1,0 +1,362 @@
+"""Command jobs: started by the launcher, read and judged by the supervisor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtool.engine.codec import decode_body
+from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
+from qtool.engine.states import Reason
+from qtool.engine.worker import launcher
+from qtool.engine.worker.process import PIPE, signal_name
+from qtool.engine.worker.runs import Floor, Run, Why
+from qtool.engine.worker.wire import unnamed_file
+from qtool.errors import Undecodable
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Slate
+    from qtool.engine.clock import Clock
+
+SETTLE_IN = 0.02
+"""Seconds after which a command that still runs has its output read as it comes; most have ended by then."""
+
+LINGER = 1.0
+"""Seconds that output is waited for after the command ended while something it left behind holds the pipes open."""
+
+_EXITED = '{"exit_code":0}'
+
+
+class Command(Run):
+    """One running command."""
+
+    __slots__ = ("ended_at", "pid", "pipes", "serial", "slot", "status", "watched")
+
+    def __init__(self, lease: Lease, serial: int, slot: int, pipes: dict[str, int], started_at: float) -> None:
+        super().__init__(lease)
+        self.serial = serial
+        self.slot = slot
+        self.pipes = pipes
+        self.started_at = started_at
+        self.status: int | None = None
+        self.pid: int | None = None
+        self.watched = False
+
+
+class Commands:
+    """All command jobs of a worker."""
+
+    def __init__(self, slots: int, first_slot: int, floor: Floor, clock: Clock, slate: Slate | None) -> None:
+        self._floor = floor
+        self._clock = clock
+        self._slate = slate
+        self._free = list(range(first_slot + slots - 1, first_slot - 1, -1))
+        self._serial = 0
+        self._sock: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guarded: set[int] = set()
+        self.running: dict[int, Command] = {}
+
+    # --- the launcher --------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start the launcher."""
+        self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        slate = self._slate.fd if self._slate is not None else -1
+        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+            [sys.executable, "-P", "-m", "qtool.engine.worker.launcher", str(far.fileno()), str(slate)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[far.fileno(), *([slate] if slate >= 0 else [])],
+            start_new_session=True,
+        )
+        far.close()
+        self._floor.watch(self._sock.fileno(), self._replies)
+
+    def guard(self, group: int) -> None:
+        """Have this process group killed should the supervisor die."""
+        self._guarded.add(group)
+        self._request(launcher.GUARD, group)
+
+    def unguard(self, group: int) -> None:
+        """The group is gone: its number may be another's soon."""
+        self._guarded.discard(group)
+        self._request(launcher.UNGUARD, group)
+
+    def _request(self, operation: int, serial: int, count: int = 0) -> None:
+        assert self._sock is not None
+        try:
+            self._sock.send(launcher.REQUEST.pack(operation, serial, count))
+        except OSError:
+            # It died; its socket says so in a moment.
+            return
+
+    def _replies(self) -> None:
+        assert self._sock is not None
+        while True:
+            try:
+                data = self._sock.recv(launcher.REPLY.size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._launcher_died()
+                return
+            kind, serial, value = launcher.REPLY.unpack(data)
+            command = self.running.get(serial)
+            if command is None:
+                continue
+            if kind == launcher.STARTED:
+                command.pid = value
+            elif kind == launcher.EXITED:
+                self._exited(command, value)
+            else:
+                self._refused(command, value)
+
+    def _launcher_died(self) -> None:
+        """Its commands run on without a parent that knows them: end them, and start over."""
+        assert self._sock is not None
+        assert self._process is not None
+        self._floor.unwatch(self._sock.fileno())
+        self._sock.close()
+        self._process.wait()
+        for command in list(self.running.values()):
+            if command.pid is not None:
+                try:
+                    os.killpg(command.pid, signal.SIGKILL)
+                except OSError:
+                    pass
+            failure = Failure(type="LauncherDied", message="the process that had started the command was killed")
+            self._finish(command, Fail(failure, crashed=True))
+        self.open()
+        for group in list(self._guarded):
+            self.guard(group)
+
+    # --- start ---------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> int:
+        """How many run."""
+        return len(self.running)
+
+    def oldest(self) -> float | None:
+        """Since when the longest-running one runs, in wall time."""
+        return next((command.started_at for command in self.running.values()), None)
+
+    def start(self, lease: Lease) -> None:
+        """Start the job's command; at most as many as there are slots may run."""
+        now = self._clock.now()
+        try:
+            argv, cwd, extra = _parse(lease)
+        except Undecodable as error:
+            failure = Failure(type="Undecodable", message=str(error))
+            self._floor.outbox.end(lease, Fail(failure, Reason.UNDECODABLE, final=True), started=now)
+            return
+        self._serial = serial = self._serial + 1
+        out, out_end = os.pipe2(os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_CLOEXEC)
+        command = Command(lease, serial, self._free.pop(), {"stdout": out, "stderr": err}, now)
+        self.running[serial] = command
+        if self._slate is not None:
+            self._slate.mark(command.slot, lease.key)
+        payload = launcher.pack(cwd, argv, extra)
+        fds = [out_end, err_end]
+        if len(payload) > launcher.INLINE:
+            fds.append(unnamed_file(payload))
+            payload = b""
+        assert self._sock is not None
+        try:
+            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv)), payload], fds)
+        except OSError:
+            # The launcher has died; that is noticed in a moment and ends this run with the others.
+            pass
+        for fd in fds:
+            os.close(fd)
+        self._set_timers(command)
+        self._floor.outbox.started(lease, now)
+
+    def _set_timers(self, command: Command) -> None:
+        now = self._clock.monotonic()
+        self._floor.timers.at(now + SETTLE_IN, partial(self._watch, command))
+        if command.lease.options is not None:
+            from qtool.engine.codec import decode_options
+
+            command.limit = decode_options(command.lease.options)[0].timeout
+            if command.limit is not None:
+                self._floor.timers.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
+
+    # --- output --------------------------------------------------------------------------------------
+
+    def _watch(self, command: Command) -> None:
+        """It has not ended at once: read what it writes as it comes."""
+        if command.serial in self.running and not command.watched:
+            command.watched = True
+            for stream, fd in command.pipes.items():
+                self._floor.watch(fd, partial(self._read, command, stream))
+
+    def _read(self, command: Command, stream: str) -> None:
+        data = os.read(command.pipes[stream], PIPE)
+        if data:
+            command.output.add(stream, data)
+            self._floor.news(command)
+            return
+        self._close_pipe(command, stream)
+        if command.status is not None and not command.pipes:
+            self._judge(command)
+
+    def _close_pipe(self, command: Command, stream: str) -> None:
+        fd = command.pipes.pop(stream)
+        if command.watched:
+            self._floor.unwatch(fd)
+        os.close(fd)
+
+    def _exited(self, command: Command, status: int) -> None:
+        command.status = status
+        for stream, fd in list(command.pipes.items()):
+            os.set_blocking(fd, False)
+            # Twice what a pipe holds: what a process it left behind goes on writing is not waited for here.
+            for _ in range(3):
+                try:
+                    data = os.read(fd, PIPE)
+                except BlockingIOError:
+                    break
+                if not data:
+                    self._close_pipe(command, stream)
+                    break
+                command.output.add(stream, data)
+        if not command.pipes:
+            self._judge(command)
+            return
+        self._watch(command)
+        self._floor.timers.at(self._clock.monotonic() + LINGER, partial(self._give_up, command))
+
+    def _give_up(self, command: Command) -> None:
+        """Something that the command left behind still holds its pipes: the job has ended all the same."""
+        if command.serial in self.running:
+            self._judge(command)
+
+    # --- end -----------------------------------------------------------------------------------------
+
+    def _refused(self, command: Command, number: int) -> None:
+        if command.why is Why.SHUTDOWN:
+            self._finish(command, Snooze())
+            return
+        name = decode_body(command.lease.body)[0][0] if number != launcher.BAD_DIRECTORY else ""
+        if number == launcher.BAD_DIRECTORY:
+            failure = Failure(type="NoDirectory", message="its working directory cannot be entered", exit_code=126)
+        elif number == errno.ENOENT:
+            failure = Failure(type="CommandNotFound", message=f"{name}: command not found", exit_code=127)
+        else:
+            failure = Failure(type="CannotExecute", message=f"{name}: {os.strerror(number)}", exit_code=126)
+        self._finish(command, Fail(failure, final=number != errno.EAGAIN))
+
+    def _judge(self, command: Command) -> None:
+        """The command is over and its output read."""
+        assert command.status is not None
+        code = os.waitstatus_to_exitcode(command.status)
+        if code == 0:
+            if command.why is not Why.LOST:
+                started = command.started_at or 0.0
+                self._floor.outbox.done(command.lease, started, self._clock.now(), _EXITED, command.output.take())
+            self._forget(command)
+            return
+        self._finish(command, _outcome(command, code))
+
+    def _finish(self, command: Command, outcome: Outcome) -> None:
+        if command.why is not Why.LOST:
+            output = command.output.take()
+            self._floor.outbox.end(command.lease, outcome, started=command.started_at, output=output)
+        self._forget(command)
+
+    def _forget(self, command: Command) -> None:
+        command.over = True
+        for stream in list(command.pipes):
+            self._close_pipe(command, stream)
+        if self._slate is not None:
+            self._slate.mark(command.slot, 0)
+        self._free.append(command.slot)
+        del self.running[command.serial]
+        self._floor.learn(1, max(0.0, self._clock.now() - (command.started_at or 0.0)))
+
+    # --- stopping ------------------------------------------------------------------------------------
+
+    def _stop(self, command: Command, why: Why) -> None:
+        """TERM to the whole group, and KILL after the grace period."""
+        if command.serial not in self.running or command.why is not None:
+            return
+        command.why = why
+        self._request(launcher.KILL, command.serial, signal.SIGTERM)
+        when = self._clock.monotonic() + self._floor.grace
+        self._floor.timers.at(when, partial(self._kill, command))
+
+    def _kill(self, command: Command) -> None:
+        if command.serial in self.running and command.status is None:
+            if command.why is Why.SHUTDOWN:
+                self._floor.killed()
+            self._request(launcher.KILL, command.serial, signal.SIGKILL)
+
+    def stop_job(self, ids: frozenset[str], why: Why) -> None:
+        """Ask the commands of these jobs to stop."""
+        for command in list(self.running.values()):
+            if command.lease.id in ids:
+                self._stop(command, why)
+
+    def stop_all(self, why: Why) -> None:
+        """Ask all to stop."""
+        for command in list(self.running.values()):
+            self._stop(command, why)
+
+    def kill_all(self, why: Why) -> None:
+        """End all at once."""
+        for command in list(self.running.values()):
+            command.why = why if command.why is not Why.LOST else command.why
+            self._kill(command)
+
+    def leases(self) -> list[Lease]:
+        """Every job these commands are for."""
+        return [command.lease for command in self.running.values()]
+
+    def close(self) -> None:
+        """End the launcher; it kills what is left."""
+        if self._sock is not None and self._process is not None:
+            self._floor.unwatch(self._sock.fileno())
+            self._sock.close()
+            self._process.wait()
+            self._sock = None
+
+
+def _outcome(command: Command, code: int) -> Outcome:
+    if command.why is Why.SHUTDOWN:
+        return Snooze()
+    if command.why is Why.CANCEL:
+        return Cancel()
+    if command.why is Why.TIMEOUT:
+        said = f"the command ran longer than {command.limit or 0:g} s and was stopped"
+        return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
+    if code < 0:
+        said = f"killed by {signal_name(-code)}"
+        return Fail(Failure(type="Signal", message=said, signal=-code))
+    return Fail(Failure(type="ExitCode", message=f"exited with {code}", exit_code=code))
+
+
+def _parse(lease: Lease) -> tuple[list[bytes], bytes, list[bytes]]:
+    """What to execute, where, and the additions to the environment. Raises Undecodable."""
+    args, kwargs = decode_body(lease.body)
+    env: dict[str, Any] = kwargs.get("env") or {}
+    words = ["/bin/sh", "-c", *args] if kwargs.get("shell") else list(args)
+    pairs = [*env.items(), ("QTOOL_JOB_ID", lease.id), ("QTOOL_ATTEMPT", str(lease.attempt))]
+    pairs.append(("QTOOL_QUEUE", lease.queue))
+    strings = [*words, *(part for pair in pairs for part in pair), kwargs.get("cwd") or ""]
+    if not args or not all(isinstance(each, str) and "\0" not in each for each in strings):
+        raise Undecodable(what="command", why="it is not a list of words without NUL")
+    if any("=" in name or not name for name, _ in pairs):
+        raise Undecodable(what="command", why="a variable of its environment has no name, or one with '=' in it")
+    extra = [os.fsencode(f"{name}={value}") for name, value in pairs]
+    return [os.fsencode(word) for word in words], os.fsencode(strings[-1]), extra

@@ -1,0 +1,225 @@
+"""The process that starts commands, outlives the supervisor by a moment, and leaves nothing running behind it.
+
+A command's parent has to be somebody who is still there when the supervisor is killed: this process, which does nothing
+else, sits in a session of its own, and on the end of its socket kills every group that is still alive. It inherits the
+slate's lock, so a rescuer finds it free only when that is done. The commands themselves do not: a daemon that a job
+leaves behind on purpose must not hold up the rescue of others.
+
+Starting a command blocks until its exec; here that costs the supervisor nothing.
+
+Messages are packed structures, not msgpack: what execve wants is bytes, and a small process starts fast.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+
+START, KILL, GUARD, UNGUARD = range(1, 5)
+STARTED, EXITED, REFUSED = range(1, 4)
+
+REQUEST = struct.Struct("<BQI")
+"""Operation, serial number (or group), a count or a signal."""
+REPLY = struct.Struct("<BQq")
+"""Kind, serial number, and a pid, a wait status or an errno."""
+
+INLINE = 64 * 1024
+
+BAD_DIRECTORY = -1
+"""In place of an errno: the working directory cannot be entered."""
+
+_PATIENCE = 0.5
+"""Seconds to wait for killed groups to vanish; a zombie that nobody reaps must not hold the lock for ever."""
+
+
+def pack(cwd: bytes, argv: list[bytes], env: list[bytes]) -> bytes:
+    """A command as the payload of START, which carries ``len(argv)`` as its count."""
+    return b"\0".join([cwd, *argv, *env])
+
+
+class Launcher:
+    """Starts, kills and reaps commands."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._home = os.getcwdb()
+        self._cwd = self._home
+        self._base = dict(os.environb)
+        self._serials: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+        self._killing: set[int] = set()
+        self._guarded: set[int] = set()
+        self._null_mask: list[int] = []
+        defaults = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+        self._defaults = list(defaults)
+
+    def serve(self) -> None:
+        """Until the supervisor is gone."""
+        wake, woken = os.pipe()
+        for fd in (wake, woken):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wake:
+                    with suppress(BlockingIOError):
+                        os.read(wake, 4096)
+                    self._reap()
+                elif not self._requests():
+                    self._end()
+                    return
+
+    def _requests(self) -> bool:
+        """Handle what is there; False when the supervisor is gone."""
+        while True:
+            try:
+                data, fds, _, _ = socket.recv_fds(self._sock, 2 * INLINE, 3, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            operation, serial, count = REQUEST.unpack_from(data)
+            if operation == START:
+                self._start(serial, count, data[REQUEST.size :], fds)
+            elif operation == KILL:
+                self._kill(serial, count)
+            elif operation == GUARD:
+                self._guarded.add(serial)
+            else:
+                self._guarded.discard(serial)
+
+    def _start(self, serial: int, count: int, payload: bytes, fds: list[int]) -> None:
+        out, err = fds[:2]
+        if len(fds) > 2:
+            payload = os.pread(fds[2], os.fstat(fds[2]).st_size, 0)
+        cwd, *words = payload.split(b"\0")
+        argv, extra = words[:count], words[count:]
+        env = self._base | dict(entry.split(b"=", 1) for entry in extra)
+        try:
+            self._enter(cwd or self._home)
+            pid = self._spawn(argv, env, out, err)
+        except _NoDirectoryError:
+            self._reply(REFUSED, serial, BAD_DIRECTORY)
+        except OSError as error:
+            self._reply(REFUSED, serial, error.errno or errno.EINVAL)
+        else:
+            self._serials[pid] = serial
+            self._pids[serial] = pid
+            self._reply(STARTED, serial, pid)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _enter(self, cwd: bytes) -> None:
+        if cwd != self._cwd:
+            try:
+                os.chdir(cwd)
+            except OSError:
+                raise _NoDirectoryError from None
+            self._cwd = cwd
+
+    def _spawn(self, argv: list[bytes], env: dict[bytes, bytes], out: int, err: int) -> int:
+        actions = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+        path = env.get(b"PATH")
+        file = argv[0]
+        if b"/" not in file and path != self._base.get(b"PATH"):
+            # posix_spawnp searches this process's PATH, not the one the command gets.
+            import shutil
+
+            found = shutil.which(os.fsdecode(file), path=os.fsdecode(path or b""))
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, "not found")
+            file = os.fsencode(found)
+        return os.posix_spawnp(
+            file,
+            argv,
+            env,
+            file_actions=actions,
+            setsigmask=self._null_mask,
+            setsigdef=self._defaults,
+            # A session of its own: there is no terminal whose prompts could stop it for ever.
+            setsid=True,
+        )
+
+    def _kill(self, serial: int, signum: int) -> None:
+        pid = self._pids.get(serial)
+        if pid is not None:
+            # Not reaped yet, so the number is still its own.
+            self._killing.add(pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signum)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            pid = ended.si_pid
+            if pid in self._killing:
+                # Before the number is free again: whatever is left of the group goes with its leader.
+                self._killing.discard(pid)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            serial = self._serials.pop(pid, None)
+            if serial is not None:
+                del self._pids[serial]
+                self._reply(EXITED, serial, status)
+
+    def _reply(self, kind: int, serial: int, value: int) -> None:
+        # A supervisor that is gone is noticed where its requests are read.
+        with suppress(OSError):
+            self._sock.send(REPLY.pack(kind, serial, value))
+
+    def _end(self) -> None:
+        """The supervisor is gone: so must be everything it had started."""
+        groups = self._guarded | set(self._serials)
+        deadline = time.monotonic() + _PATIENCE
+        while groups and time.monotonic() < deadline:
+            for group in list(groups):
+                try:
+                    os.killpg(group, signal.SIGKILL)
+                except ProcessLookupError:
+                    groups.discard(group)
+                except PermissionError:
+                    # Only zombies are left of it, or it is root's.
+                    groups.discard(group)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            time.sleep(0.002)
+
+
+class _NoDirectoryError(Exception):
+    """The working directory cannot be entered."""
+
+
+def main() -> None:
+    """``python -m qtool.engine.worker.launcher SOCKET SLATE``: descriptors; -1 where there is no slate."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    if (slate := int(sys.argv[2])) >= 0:
+        os.set_inheritable(slate, False)
+    Launcher(sock).serve()
+
+
+if __name__ == "__main__":
+    main()

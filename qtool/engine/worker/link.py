@@ -1,0 +1,151 @@
+"""A pool's process, its side of things: one run, and the link to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from qtool.engine import tasks
+from qtool.engine.codec import decode_options
+from qtool.engine.current import CurrentJob, JobCancelled, JobTimeout
+from qtool.engine.job import NOTHING, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
+from qtool.engine.states import Reason
+from qtool.engine.worker import wire
+from qtool.engine.worker.capture import Recorder
+from qtool.errors import AppNotImported, Undecodable, UnknownTask
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+
+class Run:
+    """One job in this process."""
+
+    __slots__ = ("job", "lease", "link", "recorder", "serial", "started_at", "task", "timeout")
+
+    def __init__(self, link: Link, serial: int, lease: Lease) -> None:
+        self.link = link
+        self.serial = serial
+        self.lease = lease
+        self.started_at = time.time()
+        self.task: tasks.AnyTask | None = None
+        self.timeout: float | None = None
+        self.recorder = Recorder(self.send_output)
+
+    def prepare(self) -> Outcome | None:
+        """Find the task and its limits; the outcome, if there is none to run."""
+        lease = self.lease
+        tags: Mapping[str, str] = NOTHING
+        try:
+            self.task = task = tasks.find(lease.task)
+            self.timeout = task.policy.timeout
+            if lease.options is not None:
+                policy, tags, _ = decode_options(lease.options)
+                if policy.timeout is not None:
+                    self.timeout = policy.timeout
+        except UnknownTask as error:
+            return Fail(Failure(type="UnknownTask", message=str(error)), Reason.UNKNOWN_TASK, final=True)
+        except AppNotImported as error:
+            return Fail(Failure(type="AppNotImported", message=str(error)))
+        except Undecodable as error:
+            return Fail(Failure(type="Undecodable", message=str(error)), Reason.UNDECODABLE, final=True)
+        self.job = CurrentJob(
+            lease.id, lease.task, lease.queue, lease.attempt, lease.failures, lease.crashes, tags, self.send_progress
+        )
+        if self.timeout is not None or self.link.announce:
+            # A coroutine is ended by its own loop; the supervisor steps in a little later.
+            soft = self.timeout + 1.0 if self.timeout is not None and task.is_async else self.timeout
+            self.link.send((wire.STARTED, self.serial, self.started_at, self.timeout, soft, _packed(task.policy)))
+        return None
+
+    def body(self) -> str:
+        """The encoded arguments, fetched from the supervisor if they were too large for a message."""
+        return self.lease.body or self.link.fetch(self.serial)
+
+    def send_output(self, pieces: list[tuple[str, int, bytes]]) -> None:
+        self.link.send((wire.OUTPUT, self.serial, pieces))
+
+    def send_progress(self, fraction: float | None, text: str | None) -> None:
+        self.link.send((wire.PROGRESS, self.serial, fraction, text))
+
+    def end(self, outcome: Outcome, raw: bool = False) -> None:
+        """Tell the supervisor; ``raw``: the process's own stdout or stderr holds output that it must read first."""
+        self.recorder.flush()
+        if type(outcome) is Done:
+            self.link.send((wire.DONE, self.serial, self.started_at, time.time(), outcome.result, raw))
+            return
+        policy = _packed(self.task.policy) if self.task is not None else None
+        self.link.send((wire.ENDED, self.serial, self.started_at, time.time(), _outcome(outcome), raw, policy))
+
+
+class Link:
+    """The way to the supervisor."""
+
+    def __init__(self, sock: socket.socket, control: socket.socket, *, announce: bool) -> None:
+        self.sock = sock
+        self.control = control
+        self.announce = announce
+        """Whether every start is reported, or only those with a time limit."""
+        self.fetch: Callable[[int], str] = self._fetch
+        """Gets a large job's arguments."""
+
+    def send(self, message: Any) -> None:
+        """Send one message."""
+        wire.send(self.sock, message)
+
+    def serialise(self) -> None:
+        """From now on several threads send: the parts of an over-long message must stay together."""
+        lock = threading.Lock()
+
+        def send(message: Any) -> None:
+            with lock:
+                wire.send(self.sock, message)
+
+        self.send = send  # type: ignore[method-assign]
+
+    def receive(self, flags: int = 0) -> tuple[int, Lease]:
+        """The next job; ends the process when the supervisor is gone. Raises BlockingIOError if ``flags`` say so."""
+        data = self.sock.recv(wire.BUFFER, flags)
+        if not data:
+            os._exit(0)
+        serial, fields = wire.decode(data)
+        return serial, Lease._make(fields)
+
+    def _fetch(self, serial: int) -> str:
+        self.send((wire.FETCH, serial))
+        while True:
+            data, content = wire.receive_with_file(self.control)
+            if not data:
+                os._exit(0)
+            message = wire.decode(data)
+            if message[0] == wire.BODY and message[1] == serial and content is not None:
+                return content.decode()
+
+
+def interruption(why: str, limit: float | None) -> BaseException:
+    """What to raise inside a run."""
+    if why == wire.TIMEOUT:
+        return JobTimeout(f"the attempt ran longer than {limit or 0:g} s")
+    return JobCancelled()
+
+
+def _packed(policy: Policy) -> tuple[Any, ...] | None:
+    packed = (policy.retries, policy.backoff, policy.backoff_cap, policy.timeout)
+    return packed if any(value is not None for value in packed) else None
+
+
+def _outcome(outcome: Outcome) -> tuple[Any, ...]:
+    if isinstance(outcome, Fail):
+        return ("fail", _failure(outcome.failure), outcome.reason, outcome.final)
+    if isinstance(outcome, Retry):
+        return ("retry", _failure(outcome.failure), outcome.in_)
+    if isinstance(outcome, Snooze):
+        return ("snooze", outcome.in_)
+    return ("cancel",)
+
+
+def _failure(failure: Failure) -> tuple[str, str, str | None]:
+    return (failure.type, failure.message, failure.traceback)

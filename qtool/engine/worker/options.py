@@ -1,0 +1,102 @@
+"""What a worker is told, and what it tells."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from qtool.engine.broker import LEASE_SECONDS
+from qtool.engine.value import Value
+
+PoolKind = Literal["process", "thread", "async"]
+
+
+class WorkerOptions(Value, kw_only=True):
+    """How a worker runs. Durations are seconds."""
+
+    queues: tuple[str, ...] = ()
+    """Empty: all of them."""
+    slots: int = 1
+    """How many jobs run at once."""
+    pool: PoolKind = "process"
+    apps: tuple[str, ...] = ()
+    """Modules that define tasks."""
+    burst: bool = False
+    """End when the queues hold nothing that is ready, running or about to be retried."""
+    max_jobs: int | None = None
+    """End after starting so many."""
+    drain_timeout: float | None = None
+    """How long running jobs may go on after the first signal; None waits for them, however long."""
+    lease: float = LEASE_SECONDS
+    grace: float = 5.0
+    """Between asking a run to stop and killing it."""
+
+
+class WorkerEvent(Value, kw_only=True):
+    """Something that happened to a job at this worker."""
+
+    at: float
+    kind: str
+    """``started``, or the state it ended in: succeeded, retry, dead, cancelled, ready, scheduled."""
+    id: str
+    task: str
+    queue: str
+    attempt: int
+    seconds: float | None = None
+    """How long the attempt ran."""
+    error: str | None = None
+
+
+class Summary(Value, kw_only=True):
+    """What a worker did, so far or in all."""
+
+    succeeded: int = 0
+    dead: int = 0
+    retried: int = 0
+    cancelled: int = 0
+    late: int = 0
+    """Outcomes that the broker refused, because the lease had been lost."""
+    running: int = 0
+    seconds: float = 0.0
+    killed: int = 0
+    """Runs that had to be killed for the worker to end."""
+    abandoned: int = 0
+    """Outcomes that could not be stored before the end."""
+
+    @property
+    def jobs(self) -> int:
+        """Attempts that ended."""
+        return self.succeeded + self.dead + self.retried + self.cancelled
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing had to be killed and nothing was left behind."""
+        return not self.killed and not self.abandoned
+
+
+class Listener(Protocol):
+    """Whoever wants to know. Called from the worker's only thread: return at once."""
+
+    wants_events: bool
+    """A quiet worker makes none."""
+
+    def events(self, batch: list[WorkerEvent]) -> None: ...
+
+    def say(self, message: str) -> None:
+        """Something a person should read."""
+        ...
+
+    def progress(self, summary: Summary) -> None:
+        """Called a few times a second while jobs end."""
+        ...
+
+
+class Silence:
+    """The listener that does not listen."""
+
+    wants_events = False
+
+    def events(self, batch: list[WorkerEvent]) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+    def progress(self, summary: Summary) -> None: ...

@@ -1,0 +1,166 @@
+"""One process of the pool: how it is started, killed and reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from qtool.engine.job import Failure, Lease
+from qtool.engine.worker import wire
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Slate
+    from qtool.engine.clock import Clock
+    from qtool.engine.worker.commands import Commands
+    from qtool.engine.worker.options import WorkerOptions
+
+PIPE = 65536
+"""Bytes a pipe holds, and a read takes."""
+
+
+class Child:
+    """A process, its sockets and its jobs."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        slot: int,
+        slots: int,
+        sock: socket.socket,
+        far: socket.socket,
+        control: socket.socket,
+        pipes: dict[str, int],
+    ) -> None:
+        self.process = process
+        self.slot = slot
+        self.slots = slots
+        self.sock = sock
+        self.far = far
+        """The supervisor's own handle on the process's end: what is unread there can be taken back."""
+        self.control = control
+        self.pipes = pipes
+        self.exit_fd = os.pidfd_open(process.pid)
+        self.jobs: dict[int, Lease] = {}
+        """By serial number, in the order they were sent."""
+        self.parts = wire.Assembler()
+        self.ready = False
+        self.moved_at = 0.0
+        """When it last finished something, or got work while idle."""
+
+    def load(self) -> float:
+        """Jobs a slot."""
+        return len(self.jobs) / self.slots
+
+    def read_pipe(self, stream: str) -> bytes | None:
+        """What is in the pipe; nothing at its end, None when there is nothing now."""
+        try:
+            return os.read(self.pipes[stream], PIPE)
+        except BlockingIOError:
+            return None
+
+    def discard_pipes(self) -> None:
+        """Forget what was written outside any job."""
+        for stream in self.pipes:
+            self.read_pipe(stream)
+
+    def interrupt(self, serial: int, why: str, limit: float | None) -> None:
+        """Ask the process to break into a run."""
+        with suppress(OSError):
+            self.control.send(wire.encode((wire.INTERRUPT, serial, why, limit)))
+            if self.pipes:
+                self.process.send_signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """End it, and whatever its tasks started that stayed in its group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def reap(self) -> Failure:
+        """Close everything, and say how it ended."""
+        # Its group may still hold subprocesses of the job that died with it; they must not outlive the attempt.
+        self.kill()
+        code = self.process.wait()
+        for each in (self.sock, self.far, self.control):
+            each.close()
+        for fd in (self.exit_fd, *self.pipes.values()):
+            os.close(fd)
+        return how_it_ended(code)
+
+
+def how_it_ended(code: int) -> Failure:
+    """A process's return code (negative: the signal) as the failure of the job it ran."""
+    if code >= 0:
+        return Failure(
+            type="WorkerProcessExited", message=f"the task ended its process with exit code {code}", exit_code=code
+        )
+    name = signal_name(-code)
+    return Failure(type="WorkerProcessKilled", message=f"its process was killed by {name}", signal=-code)
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Starter:
+    """Starts the pool's processes as fresh interpreters: nothing of the supervisor crosses over but descriptors."""
+
+    def __init__(
+        self, options: WorkerOptions, clock: Clock, slate: Slate | None, commands: Commands, *, announce: bool
+    ) -> None:
+        self._options = options
+        self.clock = clock
+        self._slate = slate
+        self._commands = commands
+        self._announce = announce
+
+    def start(self, slot: int, slots: int) -> Child:
+        """Start one process that serves ``slots`` slots from ``slot`` on."""
+        near, far = wire.pair()
+        control, far_control = wire.pair()
+        near.setblocking(False)
+        fds = [far.fileno(), far_control.fileno(), self._slate.fd if self._slate is not None else -1]
+        pipes: dict[str, int] = {}
+        ends: list[int] = []
+        captures = self._options.pool == "process"
+        if captures:
+            for stream in ("stdout", "stderr"):
+                pipes[stream], end = os.pipe()
+                os.set_blocking(pipes[stream], False)
+                ends.append(end)
+            fds += pipes.values()
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+            [sys.executable, "-P", "-m", "qtool.engine.worker.child", *map(str, fds)],
+            stdin=subprocess.DEVNULL,
+            stdout=ends[0] if captures else 2,
+            stderr=ends[1] if captures else None,
+            pass_fds=[fd for fd in fds if fd >= 0],
+            # Its own group: Ctrl-C is the supervisor's business, and a kill reaches what its tasks started.
+            process_group=0,
+        )
+        for end in ends:
+            os.close(end)
+        far_control.close()
+        self._commands.guard(process.pid)
+        settings = {
+            "parent": os.getpid(),
+            "apps": self._options.apps,
+            "pool": self._options.pool,
+            "slot": slot,
+            "slots": slots,
+            "announce": self._announce,
+        }
+        near.send(wire.encode(settings))
+        return Child(process, slot, slots, near, far, control, pipes)
+
+    def forget(self, child: Child) -> None:
+        """It has ended and is about to be reaped: its number will be free for others."""
+        self._commands.unguard(child.process.pid)

@@ -1,0 +1,96 @@
+"""What the supervisor knows of a run beyond its lease, and how it stops one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Lease, Outcome, Policy, Report, Snooze
+from qtool.engine.states import Reason
+from qtool.engine.worker.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtool.engine.worker.outbox import Outbox
+    from qtool.engine.worker.timers import Timers
+
+
+class Why(StrEnum):
+    """Why a run is being stopped."""
+
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+    """Its lease is no longer held: whatever it ends as is not ours to say."""
+
+
+class Run:
+    """A run that needs attention: it writes, reports progress, has a time limit, or is being stopped.
+
+    The many short runs that need none never get one.
+    """
+
+    __slots__ = ("lease", "limit", "message", "output", "over", "policy", "progress", "started_at", "unreported", "why")
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.output = Output()
+        self.progress: float | None = None
+        self.message: str | None = None
+        self.unreported = False
+        self.started_at: float | None = None
+        self.limit: float | None = None
+        """The time limit, in seconds."""
+        self.policy: Policy = UNSAID
+        """The task's."""
+        self.why: Why | None = None
+        self.over = False
+        """Its outcome is on its way, with what was left of its output."""
+
+    def report(self) -> Report:
+        """What is new."""
+        report = Report(self.lease, self.progress, self.message, self.output.take())
+        self.progress = self.message = None
+        self.unreported = False
+        return report
+
+    def killed(self, *, grace: float) -> Outcome | None:
+        """The outcome of a run that had to be killed; None for one that is not ours to end."""
+        if self.why is Why.TIMEOUT:
+            said = f"the attempt ran longer than {self.limit or 0:g} s and was killed {grace:g} s later"
+            return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
+        if self.why is Why.CANCEL:
+            return Cancel()
+        if self.why is Why.SHUTDOWN:
+            return Snooze()
+        return None
+
+
+class Floor(Protocol):
+    """What the pool and the command jobs stand on: the supervisor, as they see it."""
+
+    outbox: Outbox
+    timers: Timers
+    grace: float
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back when ``fd`` is readable."""
+        ...
+
+    def unwatch(self, fd: int) -> None: ...
+
+    def news(self, run: Run) -> None:
+        """The run has something to report."""
+        ...
+
+    def say(self, message: str) -> None: ...
+
+    def learn(self, runs: int, seconds: float) -> None:
+        """Runs ended, which took so long in all."""
+        ...
+
+    def killed(self) -> None:
+        """A run had to be killed for the worker to end."""
+        ...

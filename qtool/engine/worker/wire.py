@@ -1,0 +1,134 @@
+"""What the supervisor and its children say to each other.
+
+One AF_UNIX ``SOCK_SEQPACKET`` pair a child: a message is a job, an outcome, or news of a run. Messages are msgpack
+arrays whose first item says what they are. The kernel queues them, so a message is either unread (and the supervisor
+can take it back from the child's end) or being worked on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+INLINE = 48 * 1024
+"""Bytes of a job's arguments that travel in its message; larger ones are fetched through a file descriptor."""
+
+BUFFER = 128 * 1024
+"""Bytes of the largest message."""
+
+_PART = 96 * 1024
+_MORE, _LAST = b"\xc1", b"\xc0"
+"""First bytes of the parts of an over-long message; no msgpack array begins with them."""
+
+# From a child.
+HELLO, DONE, ENDED, STARTED, OUTPUT, PROGRESS, FETCH = range(7)
+
+# To a child, on its control socket.
+INTERRUPT, CARRY_ON, BODY = range(3)
+
+TIMEOUT, CANCEL = "timeout", "cancel"
+"""Why a run is interrupted, as its child is told."""
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder().decode
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected ends that keep message boundaries and order."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(sock: socket.socket, message: Any) -> None:
+    """Send from a child; blocks while the supervisor is behind. Over-long messages go in parts."""
+    try:
+        data = encode(message)
+    except UnicodeEncodeError:
+        data = encode(_spelled(message))
+    if len(data) <= BUFFER:
+        sock.send(data)
+        return
+    for start in range(0, len(data), _PART):
+        sock.send((_MORE if start + _PART < len(data) else _LAST) + data[start : start + _PART])
+
+
+class Assembler:
+    """Puts the parts of over-long messages together again."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def add(self, part: bytes) -> bytes | None:
+        """The whole message if ``part`` was its last."""
+        self._parts += part[1:]
+        if part[:1] == _MORE:
+            return None
+        whole = bytes(self._parts)
+        self._parts.clear()
+        return whole
+
+
+def is_part(data: bytes) -> bool:
+    """Whether ``data`` is a piece of an over-long message."""
+    return data[:1] in (_MORE, _LAST)
+
+
+def send_file(sock: socket.socket, message: Any, content: bytes) -> None:
+    """Send ``message`` with a descriptor of an unnamed file that holds ``content``."""
+    fd = unnamed_file(content)
+    try:
+        socket.send_fds(sock, [encode(message)], [fd])
+    finally:
+        os.close(fd)
+
+
+def receive_with_file(sock: socket.socket, flags: int = 0) -> tuple[bytes, bytes | None]:
+    """A message and the content of the file that came with it, if one did. Raises BlockingIOError."""
+    data, fds, _, _ = socket.recv_fds(sock, BUFFER, 1, flags)
+    content = None
+    for fd in fds:
+        with open(fd, "rb") as file:
+            file.seek(0)
+            content = file.read()
+    return data, content
+
+
+def unnamed_file(content: bytes) -> int:
+    """A descriptor of a file in memory, or on disk where there is no such thing."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("qtool", os.MFD_CLOEXEC)
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the supervisor dies (Linux); ends at once if it is gone already."""
+    with suppress(OSError, AttributeError):
+        import ctypes
+        import signal
+
+        set_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _spelled(value: Any) -> Any:
+    """``value`` with lone surrogates (bytes that were not UTF-8) spelled out, as msgpack's text is UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    return value
