@@ -115,7 +115,8 @@ def _split(url: str) -> urllib.parse.SplitResult:
     except ValueError:
         # A port that is no number, or half an IPv6 address.
         pass
-    raise Discard(f"{_without_password(url)!r} is not an http or https URL")
+    # Where the authority ends is anybody's guess here: whatever could be a password is left out.
+    raise Discard(f"{url.rpartition('@')[2]!r} is not an http or https URL")
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -187,6 +187,11 @@ def test_a_password_authenticates_and_is_never_shown() -> None:
     assert "s%40fe" not in (ended.failure.traceback or "") + ended.failure.message
 
 
+def test_a_url_that_cannot_be_read_hides_what_could_be_a_password() -> None:
+    for url in ("http://ann:s/ecret@host/", "http://ann:s?ecret@host/", "htp://ann:secret@host/"):
+        assert "ecret" not in failure(call(url)).failure.message
+
+
 def test_what_proves_who_we_are_is_not_carried_elsewhere() -> None:
     with serving() as other, serving(lambda _: Answer(302, b"", (("Location", f"{other.url}/there"),))) as server:
         assert result(call(server.url, headers={"Authorization": "Bearer x", "X-Team": "y"}))["status"] == 200

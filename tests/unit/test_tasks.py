@@ -287,7 +287,7 @@ def test_an_app_brings_its_tasks_and_its_functions(app: Callable[..., None]) -> 
 
 
 def test_only_apps_are_reachable(app: Callable[..., None]) -> None:
-    app(shop="", other="def plain(): pass\n")
+    app(shop="", other="def plain(): pass\n", shopping="def plain(): pass\n")
     tasks.import_app("shop")
     for name in ("other.plain", "os.path.join", "plain", "", ".", "shop.", "shopping.plain"):
         with pytest.raises(UnknownTask):
