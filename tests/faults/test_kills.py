@@ -1,0 +1,167 @@
+"""kill -9 of workers, of their children and of whole process groups while jobs run: nothing is lost or ends twice.
+
+The long run is marked soak; ``QTOOL_KILLS`` and ``QTOOL_JOBS`` set its size, ``QTOOL_SEED`` repeats its choices.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from qtool.engine.filter import parse
+from qtool.engine.policy import MAX_CRASHES
+from qtool.engine.registry import open_broker
+from qtool.engine.states import UNFINISHED, Reason, State
+
+from .tools import QTOOL, ROOT, counts, jobs, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qtool.engine.broker import Adapter
+
+TASK = "tests.faults.effects.effect"
+SLOTS = 2
+RUNNING = parse("state:running")
+
+
+@dataclass
+class Storm:
+    """Two workers on one file, one of which is always about to be killed."""
+
+    adapter: Adapter
+    path: str
+    effects: Path
+    random: random.Random
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+    rescues: list[float] = field(default_factory=list)
+
+    def hire(self) -> None:
+        """Start one more worker."""
+        command = [str(QTOOL), "worker", "-b", self.path, "-A", "tests.faults.effects", "-j", str(SLOTS), "-q"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "QTOOL_EFFECTS": str(self.effects)}
+        with (self.effects.parent / "workers.log").open("ab") as log:
+            self.workers.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
+                )
+            )
+
+    def ready(self) -> None:
+        """Wait until every worker serves."""
+        pids = {worker.pid for worker in self.workers}
+        until(lambda: pids <= {info.pid for info in self.adapter.inspector.snapshot().workers}, "a worker's first beat")
+
+    def strike(self) -> None:
+        """Kill something at a random moment; if a worker died, see its jobs come back and hire another."""
+        time.sleep(self.random.random() * 0.3)
+        victim = self.random.choice(self.workers)
+        what = self.random.choice(("worker", "child", "group"))
+        if what == "child":
+            children = psutil.Process(victim.pid).children(recursive=True)
+            if children:
+                self.killed[what] += 1
+                self.random.choice(children).kill()
+            return
+        id = next(info.id for info in self.adapter.inspector.snapshot().workers if info.pid == victim.pid)
+        self.killed[what] += 1
+        if what == "worker":
+            victim.kill()
+        else:
+            os.killpg(victim.pid, signal.SIGKILL)
+        victim.wait()
+        self.workers.remove(victim)
+        self.rescues.append(until(lambda: not self.holds(id), f"the rescue of what {id} held"))
+        self.hire()
+        self.ready()
+
+    def holds(self, worker: str) -> bool:
+        """Whether any job is still running under the worker's name."""
+        page = self.adapter.inspector.browse(RUNNING, limit=1000)
+        return any(job.worker == worker for job in page.jobs)
+
+    def dismiss(self) -> None:
+        """End every worker, whatever it does."""
+        for worker in self.workers:
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            worker.wait()
+
+
+def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
+    """Run ``total`` jobs through ``kills`` kills, then hold the file against the effects.
+
+    ``within`` is how many seconds the jobs of a dead worker may take to be back.
+    """
+    seed = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
+    print(f"QTOOL_SEED={seed}")
+    path = str(tmp_path / "q.db")
+    with ExitStack() as stack:
+        adapter = stack.enter_context(open_broker(path))
+        run = Storm(adapter, path, tmp_path / "effects", random.Random(seed))
+        stack.callback(run.dismiss)
+        sent = [id for _ in range(0, total, 500) for id in adapter.broker.enqueue(jobs(500, TASK)).ids]
+        for _ in range(2):
+            run.hire()
+        run.ready()
+        while run.killed.total() < kills:
+            assert counts(adapter)[State.READY], f"the jobs were done after {run.killed}: make them longer"
+            run.strike()
+        until(lambda: not any(counts(adapter)[state] for state in UNFINISHED), "the last job", limit=300)
+        for worker in run.workers:
+            worker.terminate()
+        assert [worker.wait(timeout=20) for worker in run.workers] == [0, 0]
+        print(f"killed {dict(run.killed)}; jobs back after at most {max(run.rescues, default=0):.2f} s")
+        judge(adapter, sent, run.effects.read_text().split("\n")[:-1])
+        assert max(run.rescues, default=0) <= within
+
+
+def judge(adapter: Adapter, sent: list[str], effects: list[str]) -> None:
+    """Every job has ended exactly once, and ran at least once and no more often than it was started."""
+    runs = Counter(line.split()[0] for line in effects)
+    assert len(sent) == len(set(sent))
+    for id, job in zip(sent, adapter.inspector.get(sent), strict=True):
+        assert job is not None, f"{id} is lost"
+        assert job.state is State.SUCCEEDED or crashed_out(job.reason, job.crashes), f"{id} ended as {job}"
+        assert runs[id] or job.state is State.DEAD, f"{id} succeeded without having run"
+    by_state = counts(adapter)
+    assert by_state[State.SUCCEEDED] + by_state[State.DEAD] == len(sent) == sum(by_state.values())
+    # The history is written in the transaction that ends a job: a second end would be counted a second time.
+    history = adapter.inspector.history(0, time.time() + 1, seconds=3600)
+    assert sum(bucket.succeeded for bucket in history) == by_state[State.SUCCEEDED]
+    assert sum(bucket.dead for bucket in history) == by_state[State.DEAD]
+    assert set(runs) <= set(sent)
+    assert adapter.inspector.check() == []
+    print(f"{len(effects)} runs of {len(sent)} jobs; {by_state[State.DEAD]} crashed out")
+
+
+def crashed_out(reason: Reason | None, crashes: int) -> bool:
+    """Whether the job was in three processes that were killed: the one way of dying that the storm allows."""
+    return reason is Reason.CRASHED and crashes == MAX_CRASHES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_few_kills(tmp_path: Path) -> None:
+    # A machine that runs other tests too is given five seconds; the lease would take thirty.
+    storm(tmp_path, total=3000, kills=6, within=5.0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_many_kills(tmp_path: Path) -> None:
+    kills, total = int(os.environ.get("QTOOL_KILLS", "50")), int(os.environ.get("QTOOL_JOBS", "20000"))
+    storm(tmp_path, total=total, kills=kills, within=1.0)
