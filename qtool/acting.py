@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from qtool.engine.job import JobInfo
     from qtool.engine.states import State
     from qtool.options import Common
-    from qtool.output import Output, Progress
+    from qtool.output import Output
+    from qtool.progress import Progress
 
 PAGE = 500
 """Jobs changed in one transaction: long enough to be fast, short enough to let workers in between."""

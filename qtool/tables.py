@@ -101,7 +101,10 @@ _GAP = 2
 
 def _layout(columns: tuple[Column[Any], ...], cells: list[list[Text]], width: int) -> list[tuple[int, int]]:
     """Which columns are shown, and how wide each is."""
-    natural = [max(len(column.head), *(line[index].cell_len for line in cells)) for index, column in enumerate(columns)]
+    natural = [
+        max(len(column.head), column.wide, *(line[index].cell_len for line in cells))
+        for index, column in enumerate(columns)
+    ]
     shown = [
         index for index, column in enumerate(columns) if not column.rank or any(line[index].plain for line in cells)
     ]
@@ -151,8 +154,10 @@ def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Colum
     for position, ((index, width), text) in enumerate(zip(layout, texts, strict=True)):
         last = position == len(layout) - 1
         piece = text.copy()
-        piece.truncate(width, overflow="ellipsis")
-        blank = width - piece.cell_len
+        if not columns[index].right:
+            # A number that is cut would be another number: it may rather push the rest of its line aside.
+            piece.truncate(width, overflow="ellipsis")
+        blank = max(width - piece.cell_len, 0)
         if columns[index].right:
             line.append(" " * blank)
         line.append_text(piece)
