@@ -148,7 +148,8 @@ class Pool:
     def _take_back(self, child: Child) -> list[Lease]:
         """What the process has not read yet."""
         taken: list[Lease] = []
-        while True:
+        # Before its first job what lies there are its settings.
+        while child.jobs:
             try:
                 data = child.far.recv(wire.BUFFER, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -158,6 +159,7 @@ class Pool:
             serial = wire.decode(data)[0]
             taken.append(child.jobs.pop(serial))
             self.runs.pop(serial, None)
+        return taken
 
     def recall(self) -> list[Lease]:
         """Everything that has not started, of all processes and of the backlog."""
