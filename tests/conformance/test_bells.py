@@ -57,6 +57,8 @@ def _enqueue(drive: Drive) -> None:
 
 def _promote(drive: Drive) -> None:
     drive.clock.advance(LATER)
+    # Alive, or its jobs that are taken back would ring too.
+    drive.beat(drive.leases["held"])
     drive.adapter.broker.maintain()
 
 
@@ -101,6 +103,15 @@ def test_finished_rings_when_a_pending_job_is_cancelled(drive: Drive, adapter: A
     id = drive.put_one()
     with listening(adapter, "finished") as bell:
         adapter.operator.cancel([id])
+        assert bell.wait(AT_ONCE)
+
+
+def test_finished_rings_when_a_leaving_worker_leaves_a_job_cancelled(drive: Drive, adapter: Adapter) -> None:
+    lease = drive.start()
+    adapter.operator.cancel([lease.id])
+    with listening(adapter, "finished") as bell:
+        adapter.broker.leave("w1")
+        assert drive.state(lease.id) is State.CANCELLED
         assert bell.wait(AT_ONCE)
 
 

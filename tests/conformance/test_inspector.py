@@ -64,6 +64,11 @@ def test_since_when_the_oldest_has_been_ready(drive: Drive, adapter: Adapter, cl
     drive.claim(2, ("q",))
     stats = {each.name: each for each in adapter.inspector.snapshot().queues}
     assert stats["q"].oldest_ready_at is None
+    newer = drive.put_one(queue="other")
+    oldest = adapter.inspector.browse(parse("queue:other"), oldest_first=True).jobs[0]
+    adapter.operator.cancel([oldest.id])
+    stats = {each.name: each for each in adapter.inspector.snapshot().queues}
+    assert stats["other"].oldest_ready_at == drive.info(newer).ready_at == start + 10
 
 
 def test_rates_are_those_of_the_last_minute(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:
@@ -78,6 +83,16 @@ def test_rates_are_those_of_the_last_minute(drive: Drive, adapter: Adapter, cloc
     clock.advance(60)
     (stats,) = adapter.inspector.snapshot().queues
     assert (stats.in_rate, stats.out_rate, stats.failed_rate) == (0.0, 0.0, 0.0)
+
+
+def test_rates_are_those_of_the_queue(drive: Drive, adapter: Adapter) -> None:
+    drive.put(60, queue="a")
+    drive.put(30, queue="b")
+    drive.claim(30, ("a",))
+    stats = {each.name: each for each in adapter.inspector.snapshot().queues}
+    assert (stats["a"].in_rate, stats["b"].in_rate) == (1.0, 0.5)
+    assert stats["a"].wait is not None
+    assert stats["b"].wait is None
 
 
 def test_latencies_are_those_of_the_last_ten_minutes(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from qtool.engine.broker import LEASE_SECONDS, Adapter
 from qtool.engine.job import Report
 from qtool.engine.states import Event, Reason, State
@@ -168,6 +170,15 @@ def test_news_without_a_lease_is_dropped(drive: Drive, adapter: Adapter) -> None
     assert drive.info(lease.id) == before
     assert adapter.results.output(lease.id) == []
     assert drive.info(other.id).progress == 0.5
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.DEAD, State.CANCELLED])
+def test_a_finished_job_has_no_progress(drive: Drive, adapter: Adapter, state: State) -> None:
+    lease = drive.start()
+    adapter.broker.report([Report(lease, 0.5, "half")])
+    event = {State.SUCCEEDED: Event.SUCCESS, State.DEAD: Event.ERROR, State.CANCELLED: Event.CANCEL}[state]
+    assert drive.settle(lease, event, state)
+    assert drive.info(lease.id).progress is None
 
 
 def test_progress_starts_anew_with_each_attempt(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:

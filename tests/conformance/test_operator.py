@@ -81,6 +81,21 @@ def test_an_expired_job_that_is_retried_does_not_expire_at_once(drive: Drive, ad
     assert drive.claim_one().id == id
 
 
+def test_a_retried_job_goes_behind_what_is_ready(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:
+    first, second = drive.put(2)
+    adapter.operator.cancel([first])
+    clock.advance(1)
+    adapter.operator.retry([first])
+    assert [drive.claim_one().id, drive.claim_one().id] == [second, first]
+
+
+def test_a_job_cancelled_and_retried_at_once_is_claimed_once(drive: Drive, adapter: Adapter) -> None:
+    id = drive.put_one()
+    adapter.operator.cancel([id])
+    adapter.operator.retry([id])
+    assert [lease.id for lease in drive.claim(2)] == [id]
+
+
 def test_a_retried_job_keeps_its_output(drive: Drive, adapter: Adapter) -> None:
     lease = drive.start()
     drive.fail(lease, output=(chunk("first"),))

@@ -79,7 +79,7 @@ class MemoryBroker:
         self._store.tally(row.job.queue).waited(now - row.ready_at)
         self._store.move(row, Event.CLAIM, State.RUNNING, now)
         row.attempt += 1
-        row.worker, row.started_at, row.cancel = worker, now, False
+        row.worker, row.started_at = worker, now
         row.progress = row.message = None
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
