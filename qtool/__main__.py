@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,7 +11,19 @@ from qtool.errors import ExitCode, QtoolError
 
 def main(argv: list[str] | None = None) -> int:
     """Run qtool with ``argv`` (the process's own by default) and give its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
+    if argv is not None:
+        return _run(argv)
+    # Loading modules makes no garbage worth looking for, and the process's end frees all there is: without this the
+    # collector takes 10 of a short command's 50 ms. A long one is still cleaned, every so many objects.
+    gc.set_threshold(50_000, 10, 10)
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code, after whatever went wrong was said."""
     _open_standard_streams()
     try:
         code = _dispatch(arguments)

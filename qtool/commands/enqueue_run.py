@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -267,6 +266,8 @@ def _deferred_interrupt() -> Iterator[_Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
+    import signal
+
     before = signal.signal(signal.SIGINT, interrupt.handle)
     try:
         yield interrupt

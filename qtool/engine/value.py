@@ -42,7 +42,9 @@ class _Fields:
 class ValueType(type):
     """Turns the annotations of a class into slots and an ``__init__``, in the order they are written."""
 
+    _names: tuple[str, ...]
     _defaults: dict[str, Any]
+    _kw_only: bool
 
     def __new__(
         metacls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, kw_only: bool = False
@@ -51,9 +53,14 @@ class ValueType(type):
             return super().__new__(metacls, name, bases, namespace)
         names = tuple(namespace.get("__annotations__", ()))
         defaults = {field: namespace.pop(field) for field in names if field in namespace}
-        namespace |= {"__slots__": names, "_defaults": defaults, "__match_args__": () if kw_only else names}
+        namespace |= {
+            "__slots__": names,
+            "_names": names,
+            "_defaults": defaults,
+            "__match_args__": () if kw_only else names,
+        }
         cls = super().__new__(metacls, name, bases, namespace)
-        cls.__init__ = _initialiser(cls, names, defaults, kw_only)  # type: ignore[misc]
+        cls._kw_only = kw_only
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: bool) -> None:
@@ -78,11 +85,12 @@ def stamp(template: Value, *names: str) -> Callable[..., Any]:
     return make
 
 
-def _initialiser(cls: type, names: tuple[str, ...], defaults: dict[str, Any], kw_only: bool) -> Callable[..., None]:
+def _initialiser(cls: ValueType) -> Callable[..., None]:
     """``def __init__(self, a, b=…)`` that fills each slot through its descriptor, which no ``__setattr__`` can stop."""
+    names, defaults = cls._names, cls._defaults
     scope: dict[str, Any] = {f"set_{name}": cls.__dict__[name].__set__ for name in names}
     scope |= {f"default_{name}": value for name, value in defaults.items()}
-    parameters = ["self", "*"] if kw_only and names else ["self"]
+    parameters = ["self", "*"] if cls._kw_only and names else ["self"]
     parameters += [f"{name}=default_{name}" if name in defaults else name for name in names]
     body = [f" set_{name}(self, {name})" for name in names] or [" pass"]
     exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(body), scope)  # noqa: S102 - made of the class's own field names
@@ -102,6 +110,14 @@ class Value(metaclass=ValueType):
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     else:
         __dataclass_fields__ = _Fields()
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            # Compiled for the first value of the class: most processes make values of a few classes only.
+            cls = type(self)
+            cls.__init__ = _initialiser(cls)
+            cls.__init__(self, *args, **kwargs)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
