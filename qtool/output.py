@@ -7,6 +7,7 @@ table is drawn.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -115,34 +116,32 @@ def _lines(text: str) -> str:
 # --- machine formats ---------------------------------------------------------------------------------
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON types: dataclasses are objects, times ISO 8601 in UTC."""
-    if value is None or isinstance(value, str | int | float):
-        return value
+def _plain(value: Any) -> Any:
+    """What JSON has no type for: dataclasses are objects, times ISO 8601 in UTC."""
     if fields := getattr(value, "__dataclass_fields__", None):
-        return {name: plain(getattr(value, name)) for name in fields}
+        return {name: getattr(value, name) for name in fields}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 
 
 def to_json(value: Any) -> str:
     """One line of JSON in ASCII, so that no terminal and no encoding can be harmed by it."""
-    import json
-
-    return json.dumps(plain(value), separators=(",", ":"))
+    return _encode(value)
 
 
 def _flat(value: Any) -> str:
     """A cell of CSV or TSV."""
     if value is None:
         return ""
-    shown = plain(value)
-    if isinstance(shown, bool):
-        return "true" if shown else "false"
-    text = to_json(shown) if isinstance(shown, dict | list) else str(shown)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = value if isinstance(value, str) else to_json(value).strip('"')
     return text if text.isprintable() else "".join(_spelled(char) for char in text)
 
 
@@ -195,8 +194,6 @@ class Output:
 
     def value(self, text: str | None) -> None:
         """One JSON value, None for null: spread over lines on a terminal, on one line elsewhere."""
-        import json
-
         shown = text or "null"
         if self.format is Format.TABLE:
             spread = json.dumps(json.loads(shown), indent=2, ensure_ascii=False)
