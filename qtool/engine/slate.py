@@ -50,6 +50,7 @@ class FileSlate:
         draft = f"{directory}/{DRAFT}{name}"
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            os.fchmod(fd, 0o600)
             os.ftruncate(fd, max(1, slots) * _KEY.size)
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.set_inheritable(fd, True)

@@ -125,10 +125,10 @@ class Intake:
                         db.executemany(SQL["insert"], each.rows)
                         each.receipt = Receipt(tuple([row[0] for row in each.rows]))
                         _count_in(each.rows, ledger)
-                except apsw.ConstraintError as error:
-                    raise (
-                        _TakenError if not one_by_one else UsageError(why=f"A job cannot be stored: {error}")
-                    ) from None
+                except (apsw.ConstraintError, TypeError, OverflowError) as error:
+                    if isinstance(error, apsw.ConstraintError) and not one_by_one:
+                        raise _TakenError from None
+                    raise UsageError(why=f"A job cannot be stored: {error}.") from None
             ledger.write(db)
 
 

@@ -55,7 +55,7 @@ class Rescuer:
         return rescued
 
     def _slated(self) -> list[str]:
-        with suppress(FileNotFoundError), self._store.translated():
+        with self._store.translated(), suppress(FileNotFoundError):
             return [name for name in os.listdir(self._slates) if not name.startswith(DRAFT)]
         return []
 
