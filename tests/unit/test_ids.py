@@ -49,7 +49,9 @@ def test_an_id_tells_when_it_was_made() -> None:
     source = IdSource(wall)
     assert milliseconds(source()) == int(wall.now * 1000)
     wall.now += 1
-    assert milliseconds(source()) == int(wall.now * 1000)
+    later = source()
+    assert milliseconds(later) == int(wall.now * 1000)
+    assert later[14:18] == "7000", "each millisecond counts from the start"
 
 
 def test_ids_of_one_moment_increase() -> None:

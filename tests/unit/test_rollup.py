@@ -57,6 +57,16 @@ def test_quantiles_are_those_of_the_observations() -> None:
     assert quantile(histogram, 1.0) == pytest.approx(100.0, rel=0.1)
 
 
+def test_the_middle_of_three_is_the_second() -> None:
+    assert quantile({0: 1, 40: 1, 80: 1}, 0.5) == bucket_value(40)
+
+
+def test_latency_tells_the_middle_and_the_tail() -> None:
+    found = latency({0: 90, 80: 10}, 5.0)
+    assert found is not None
+    assert (found.p50, found.p95) == (bucket_value(0), bucket_value(80))
+
+
 def test_latency_of_one_observation() -> None:
     found = latency({bucket_of(0.5): 1}, 0.5)
     assert found is not None
@@ -119,6 +129,10 @@ def test_gather_adds_up_by_time_and_queue_and_leaves_its_input_alone() -> None:
         (60, 60, "q", 1),
     ]
     assert given_[2].counters == {"started": 1}
+    both = merged[1].bucket()
+    assert both.wait is not None
+    assert both.run is not None
+    assert [both.wait.count, both.run.count, both.wait.mean, both.run.mean] == pytest.approx([2, 2, 0.1, 0.2])
 
 
 def test_gather_keeps_what_is_wider_already_and_rounds_up_to_whole_spans() -> None:
