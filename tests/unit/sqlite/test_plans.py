@@ -22,7 +22,7 @@ SMALL = re.compile(r"SCAN (counters|paused|workers|p VIRTUAL|\(subquery)|SCAN CO
 
 def plan(adapter: Adapter, statement: str, values: Any) -> list[str]:
     with store_of(adapter).read() as db:
-        return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
+        return [str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
 
 
 def values_for(statement: str) -> Any:

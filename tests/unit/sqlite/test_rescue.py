@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qtool.engine.broker import LEASE_SECONDS
-from qtool.engine.brokers.sqlite import open_sqlite, rescue
+from qtool.engine.brokers.sqlite import open_sqlite
 from qtool.engine.brokers.sqlite.rescue import Rescuer
 from qtool.engine.job import Report
 from qtool.engine.slate import DeadSlate, FileSlate, read_slate
@@ -91,7 +91,7 @@ def test_a_slate_that_goes_between_the_listing_and_the_look(
 ) -> None:
     listdir = os.listdir
     with monkeypatch.context() as patched:
-        patched.setattr(rescue.os, "listdir", lambda path: ["gone", *listdir(path)])
+        patched.setattr(os, "listdir", lambda path: ["gone", *listdir(path)])
         assert adapter.broker.maintain().rescued == 0
 
 

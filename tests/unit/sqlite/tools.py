@@ -24,7 +24,8 @@ def query(path: str, text: str, values: tuple[Any, ...] = ()) -> list[tuple[Any,
 
 
 def job(id: str = "a", **said: Any) -> Job:
-    return Job(id=id, **({"task": "t", "created_at": 1.0} | said))
+    values: dict[str, Any] = {"id": id, "task": "t", "created_at": 1.0}
+    return Job(**(values | said))
 
 
 def store_of(adapter: Adapter) -> Store:
