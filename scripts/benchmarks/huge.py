@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qtool.engine.brokers.sqlite import open_sqlite
+from qtool.engine.clock import ManualClock
 from qtool.engine.filter import parse
 from qtool.engine.ids import new_id
 from qtool.engine.job import UNSAID, Done, Job, Lease, Settlement
@@ -53,12 +55,13 @@ def _timed(action: Callable[[Adapter], object], adapter: Adapter) -> Measurement
 def _build(setting: Setting, count: int) -> str:
     path = setting.fresh()
     began = time.perf_counter()
-    with open_broker(path) as adapter:
-        template = Job(id="", task="examples.tasks.noop", args=("a line of input",), created_at=time.time())
+    # A day ago, in one instant: a snapshot reads the last minutes of history, and both files must have had the same.
+    then = time.time() - 86400
+    with open_sqlite(f"sqlite:{path}", clock=ManualClock(then)) as adapter:
+        template = Job(id="", task="examples.tasks.noop", args=("a line of input",), created_at=then)
         for start in range(0, count, BATCH):
-            now = time.time()
             jobs = [
-                replace(template, id=new_id(), queue=QUEUES[number % len(QUEUES)], created_at=now)
+                replace(template, id=new_id(), queue=QUEUES[number % len(QUEUES)])
                 for number in range(start, min(start + BATCH, count))
             ]
             adapter.broker.enqueue(jobs)
