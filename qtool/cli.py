@@ -168,9 +168,19 @@ class LazyGroup(TyperGroup):
 
 
 class SubGroup(TyperGroup):
-    """A command of several verbs, such as ``qtool context``."""
+    """A command of several verbs, such as ``qtool context``; the first is meant where none is named."""
 
     examples: str = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            lines = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+            formatter.write_dl([(name, " ".join((each.help or "").split())) for name, each in lines.items() if each])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_help(self, ctx, formatter, self.examples)
@@ -211,7 +221,6 @@ def load(name: str) -> Any:
         callback=None,
         context_settings=_SETTINGS,
         rich_markup_mode=None,
-        no_args_is_help=True,
     )
     group.examples = examples
     return group

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qtool.engine.states import State
 from qtool.errors import UsageError
 from qtool.output import Format, Output
 
@@ -96,6 +97,12 @@ def complete_job(incomplete: str) -> list[str]:
     return job_ids(incomplete)
 
 
+def complete_state(incomplete: str) -> list[str]:
+    """States; after a comma, for the last of a list."""
+    head, comma, last = incomplete.rpartition(",")
+    return [head + comma + state for state in State if state.startswith(last)]
+
+
 Where = Annotated[
     str | None,
     typer.Option(
@@ -106,6 +113,12 @@ Queues = Annotated[
     list[str] | None,
     typer.Option(
         "-Q", "--queue", metavar="QUEUE", help="Only this queue; repeat, or q1,q2.", autocompletion=complete_queue
+    ),
+]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-s", "--state", metavar="STATE", help="Only in this state; repeat, or s1,s2.", autocompletion=complete_state
     ),
 ]
 DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would happen; change nothing.")]
@@ -127,6 +140,15 @@ QueueNames = Annotated[
 def split_names(values: list[str] | None) -> tuple[str, ...]:
     """``["a,b", "c"]`` as ``("a", "b", "c")``."""
     return tuple(name for value in values or () for name in value.split(",") if name)
+
+
+def split_states(values: list[str] | None) -> tuple[str, ...]:
+    """As :func:`split_names`, of states only. Raises UsageError."""
+    states = split_names(values)
+    for state in states:
+        if state not in set(State):
+            raise UsageError(why=f"{state!r} is not a state: use {', '.join(State)}.")
+    return states
 
 
 def parse_where(*parts: str | None) -> Filter | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+NONE = "·"
+"""Stands for zero and for nothing in columns of numbers, so that what is there stands out."""
+
 FIRST = 200
 """Rows that decide how wide the columns are; later ones are cut to fit, so that a long listing can stream."""
 
@@ -87,7 +90,9 @@ def _all(cells: list[list[Text]], columns: tuple[Column[Any], ...], rest: Iterat
 def _cell(column: Column[Any], row: Any) -> Text:
     from rich.text import Text
 
-    return Text(clean(column.cell(row)), style=column.style(row) if column.style else "", end="")
+    text = clean(column.cell(row))
+    style = "dim" if text == NONE else column.style(row) if column.style else ""
+    return Text(text, style=style, end="")
 
 
 def _head(column: Column[Any]) -> Text:

@@ -8,7 +8,8 @@ A module here has
                       :class:`~qtool.errors.ExitCode`, an int, or None for 0
 ``EXAMPLES``          the lines shown first in the help page
 ``ROW``               the dataclass of the rows it prints, a tuple of several, or None; ``qtool schema`` publishes it
-``VERBS``             instead of one command, a dict of them (``qtool context use``); ``command`` then only documents
+``VERBS``             instead of one command, a dict of them (``qtool context use``), the first for when none is named;
+                      ``command`` then only documents
 ``CONTEXT_SETTINGS``  optional, for Click (``ignore_unknown_options`` and the like)
 ``prepare``           optional: rewrites the command's words before Click parses them
 

@@ -13,11 +13,11 @@ from qtool.views.setup import CONTEXTS, ContextRow
 
 ROW = ContextRow
 EXAMPLES = """
-qtool context show                                # which broker is in use, and why
+qtool context                  # which broker is in use, and why
 qtool context add work sqlite:///srv/jobs.db
 qtool context add live redis://queue:6379/0 --production
 qtool context use work
-qtool jobs -c live                                # for one command
+qtool jobs -c live             # for one command
 """
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtool.engine.states import State
-from qtool.options import Common, Queues, Where, any_of, parse_where, split_names
+from qtool.options import Common, Queues, States, Where, any_of, parse_where, split_names, split_states
 from qtool.output import Format, Output
 from qtool.views.jobs import JOBS, JobRow
 
@@ -30,9 +29,7 @@ def command(
     common: Common,
     where: Where = None,
     queue: Queues = None,
-    state: Annotated[
-        list[State] | None, typer.Option("-s", "--state", metavar="STATE", help="Only this state; may be repeated.")
-    ] = None,
+    state: States = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0 for all.")] = 100,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
 ) -> None:
@@ -42,7 +39,7 @@ def command(
     created, due, started, finished, tag.NAME … with : (a pattern), = != ~ !~ < <= > >=, joined by and, or, not and
     parentheses. A bare word is looked for in id, task and arguments.
     """
-    filter = parse_where(where, any_of("queue", split_names(queue)), any_of("state", tuple(state or ())))
+    filter = parse_where(where, any_of("queue", split_names(queue)), any_of("state", split_states(state)))
     out = common.out()
     with common.adapter() as adapter:
         shown = out.rows(JOBS, _rows(adapter.inspector, filter, limit, oldest, out))

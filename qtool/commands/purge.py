@@ -10,7 +10,7 @@ import typer
 from qtool.engine.states import State
 from qtool.engine.times import parse_duration
 from qtool.errors import ExitCode, UnknownQueue
-from qtool.options import Common, DryRun, QueueNames, Where, Yes, any_of, parse_where
+from qtool.options import Common, DryRun, QueueNames, States, Where, Yes, any_of, parse_where, split_states
 from qtool.output import Output
 from qtool.views.reports import PURGED, PurgeRow
 
@@ -31,9 +31,7 @@ def command(
     common: Common,
     queues: QueueNames,
     where: Where = None,
-    state: Annotated[
-        list[State] | None, typer.Option("-s", "--state", metavar="STATE", help="Only this state; may be repeated.")
-    ] = None,
+    state: States = None,
     older_than: Annotated[
         str | None,
         typer.Option("--older-than", metavar="DURATION", help="Only jobs enqueued longer ago than 90s, 2d …"),
@@ -72,10 +70,10 @@ def command(
     return ExitCode.OK
 
 
-def _narrowed(where: str | None, state: list[State] | None, older_than: str | None) -> list[str]:
+def _narrowed(where: str | None, state: list[str] | None, older_than: str | None) -> list[str]:
     """What the options ask for, as filters."""
     age = f"age>{parse_duration(older_than):.3f}s" if older_than else None
-    return [part for part in (where, any_of("state", tuple(state or ())), age) if part]
+    return [part for part in (where, any_of("state", split_states(state)), age) if part]
 
 
 def _filter(queue: str, narrowed: list[str]) -> Filter:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtool.tables import Column, Table
-from qtool.views.text import NONE, always, number
+from qtool.tables import NONE, Column, Table
+from qtool.views.text import always, number
 
 if TYPE_CHECKING:
     from qtool.engine.measure import Measure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtool.engine.states import Reason, State
-from qtool.tables import Column, Table
+from qtool.tables import NONE, Column, Table
 from qtool.views.jobs import Error
-from qtool.views.text import NONE, state_style
+from qtool.views.text import state_style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

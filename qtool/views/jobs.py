@@ -10,8 +10,8 @@ from typing import Any
 
 from qtool.engine.job import Attempt, Failure, JobInfo
 from qtool.engine.states import Reason, State
-from qtool.tables import Column, Table
-from qtool.views.text import NONE, age, ago, always, moment, number, short, span, state_style, sure_moment
+from qtool.tables import NONE, Column, Table
+from qtool.views.text import age, ago, always, moment, number, short, span, state_style, sure_moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

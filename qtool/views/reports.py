@@ -33,7 +33,11 @@ REPORTS = Table(
     (
         Column("ID", lambda r: r.id),
         Column("WAS", lambda r: str(r.before or "unknown"), style=lambda r: STYLES.get(r.before or "", "red")),
-        Column("IS", lambda r: str(r.after or "gone"), style=lambda r: STYLES.get(r.after or "", "dim")),
+        Column(
+            "IS",
+            lambda r: str(r.after or ("gone" if r.before else "")),
+            style=lambda r: STYLES.get(r.after or "", "dim"),
+        ),
         Column("NOTE", lambda r: r.note or ("" if r.changed else "nothing changed"), least=10, style=always("dim")),
     ),
     id="id",

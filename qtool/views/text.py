@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.times import format_duration
+from qtool.tables import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-NONE = "·"
-"""Stands for zero and for nothing in columns of numbers, so that what is there stands out."""
 
 
 def moment(at: float | None) -> datetime | None:

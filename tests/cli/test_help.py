@@ -91,7 +91,7 @@ def test_a_slip_gets_a_suggestion(call: Any) -> None:
         ("show",),
         ("show", "a", "b"),
         ("jobs", "--color", "red"),
-        ("context",),
+        ("context", "wat"),
         (),
     ],
 )

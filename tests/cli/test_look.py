@@ -43,6 +43,10 @@ def test_jobs_are_filtered_limited_and_ordered(bench: Bench, call: Call) -> None
     assert [row["id"] for row in call("jobs", "--oldest", "--limit", "2").rows] == ids[:2]
     assert len(call("jobs", "-w", "queue:b", "-s", "ready").rows) == 2
     assert call("jobs", "-s", "dead").rows == []
+    assert len(call("jobs", "-s", "dead,ready").rows) == 7
+    ran = call("jobs", "-s", "ready,wat")
+    assert ran.code == 2
+    assert "'wat' is not a state: use waiting, scheduled," in ran.err
 
 
 def test_a_listing_longer_than_a_page_is_complete(bench: Bench, call: Call) -> None:

@@ -130,6 +130,8 @@ def test_contexts_are_added_used_and_removed_and_comments_stay(config: Path, cal
     assert oct(config.stat().st_mode)[-3:] == "600"
     assert call("context", "use", "work").code == 0
     assert call("context", "show").rows[0]["name"] == "work"
+    assert call("context").rows[0]["name"] == "work"
+    assert json.loads(call("context", "-o", "json").out)[0]["current"] is True
     assert call("context", "add", "work", "other.db").code == 0
     assert load_settings().broker == "other.db"
     assert call("context", "rm", "work").code == 0
