@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from qtool.engine.codec import decode_body
 from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
+from qtool.engine.worker.descriptors import unnamed_file
 from qtool.engine.worker.process import PIPE, signal_name
 from qtool.engine.worker.runs import Floor, Run, Why
-from qtool.engine.worker.wire import unnamed_file
 from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
@@ -129,10 +130,8 @@ class Commands:
         self._process.wait()
         for command in list(self.running.values()):
             if command.pid is not None:
-                try:
+                with suppress(OSError):
                     os.killpg(command.pid, signal.SIGKILL)
-                except OSError:
-                    pass
             failure = Failure(type="LauncherDied", message="the process that had started the command was killed")
             self._finish(command, Fail(failure, crashed=True))
         self.open()
@@ -172,11 +171,9 @@ class Commands:
             fds.append(unnamed_file(payload))
             payload = b""
         assert self._sock is not None
-        try:
+        # A launcher that has died is noticed in a moment, and this run then ends with the others.
+        with suppress(OSError):
             socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv)), payload], fds)
-        except OSError:
-            # The launcher has died; that is noticed in a moment and ends this run with the others.
-            pass
         for fd in fds:
             os.close(fd)
         self._set_timers(command)

@@ -22,6 +22,8 @@ import sys
 import time
 from contextlib import suppress
 
+from qtool.engine.worker.descriptors import read_file, receive_fds
+
 START, KILL, GUARD, UNGUARD = range(1, 5)
 STARTED, EXITED, REFUSED = range(1, 4)
 
@@ -84,7 +86,7 @@ class Launcher:
         """Handle what is there; False when the supervisor is gone."""
         while True:
             try:
-                data, fds, _, _ = socket.recv_fds(self._sock, 2 * INLINE, 3, socket.MSG_DONTWAIT)
+                data, fds = receive_fds(self._sock, 2 * INLINE, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return True
             except OSError:
@@ -104,7 +106,7 @@ class Launcher:
     def _start(self, serial: int, count: int, payload: bytes, fds: list[int]) -> None:
         out, err = fds[:2]
         if len(fds) > 2:
-            payload = os.pread(fds[2], os.fstat(fds[2]).st_size, 0)
+            payload = read_file(fds.pop())
         cwd, *words = payload.split(b"\0")
         argv, extra = words[:count], words[count:]
         env = self._base | dict(entry.split(b"=", 1) for entry in extra)

@@ -36,6 +36,12 @@ UPKEEP = 0.5
 REPORT = 0.2
 """Seconds between two reports of progress and output."""
 
+GATHER = 0.004
+"""Seconds that outcomes wait for company while the slots have other work at hand."""
+
+GATHER_MOST = 64
+"""Outcomes that wait for no more company."""
+
 BURST_LOOK = 0.2
 """Seconds between two looks at whether a burst is over."""
 
@@ -82,6 +88,7 @@ class Worker:
         self._rebalance_at = 0.0
         self._burst_at = 0.0
         self._progress_at = 0.0
+        self._settle_at: float | None = None
         self._renewed_at = 0.0
         self._retry_at = 0.0
         self._patience = 0.0
@@ -134,14 +141,15 @@ class Worker:
 
     def _turn(self) -> None:
         """One round: what happened, what is due, what can be stored, what can be started."""
-        wait = (
-            0.0 if self.outbox.waiting and self._trouble_since is None else self.timers.next - self._clock.monotonic()
-        )
+        # What is to be stored, and waits neither for company nor for the broker, is stored before any sleep.
+        at_once = self.outbox.waiting and self._settle_at is None and self._trouble_since is None
+        wait = 0.0 if at_once else self.timers.next - self._clock.monotonic()
         callbacks = self._callbacks
         for key, _ in self._selector.select(max(0.0, min(wait, 3600.0))):
             # An earlier callback of this round may have closed it.
-            if callbacks.get(key.fd) is key.data:
-                key.data()
+            callback: Callable[[], None] = key.data
+            if callbacks.get(key.fd) is callback:
+                callback()
         now = self._clock.monotonic()
         if self.timers.next <= now:
             self.timers.run(now)
@@ -222,8 +230,17 @@ class Worker:
     # --- settle --------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
-        if not self.outbox.waiting or now < self._retry_at:
+        """Store what ended. While other jobs are at hand to keep the slots busy, a few milliseconds are gathered."""
+        waiting = self.outbox.waiting
+        if not waiting or now < self._retry_at:
             return
+        if len(waiting) < GATHER_MOST and (self._waiting or self._pool.held > self._pool.active):
+            if self._settle_at is None:
+                self._settle_at = now + GATHER
+                self.timers.at(self._settle_at, _nothing)
+            if now < self._settle_at:
+                return
+        self._settle_at = None
         try:
             due = self.outbox.flush()
         except BrokerError as error:
@@ -269,7 +286,7 @@ class Worker:
             want = window - held
             if self._options.max_jobs is not None:
                 want = min(want, self._options.max_jobs - self._claimed)
-            if want > 0 and (want * 4 >= window or pool.active + commands.active < slots):
+            if want > 0 and (want * 2 >= window or pool.active + commands.active < slots):
                 self._claim(want)
         waiting = self._waiting
         while waiting and commands.active + pool.active < slots:

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from qtool.engine.worker.descriptors import read_file, receive_fds, unnamed_file
+
 INLINE = 48 * 1024
 """Bytes of a job's arguments that travel in its message; larger ones are fetched through a file descriptor."""
 
@@ -89,28 +91,8 @@ def send_file(sock: socket.socket, message: Any, content: bytes) -> None:
 
 def receive_with_file(sock: socket.socket, flags: int = 0) -> tuple[bytes, bytes | None]:
     """A message and the content of the file that came with it, if one did. Raises BlockingIOError."""
-    data, fds, _, _ = socket.recv_fds(sock, BUFFER, 1, flags)
-    content = None
-    for fd in fds:
-        with open(fd, "rb") as file:
-            file.seek(0)
-            content = file.read()
-    return data, content
-
-
-def unnamed_file(content: bytes) -> int:
-    """A descriptor of a file in memory, or on disk where there is no such thing."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("qtool", os.MFD_CLOEXEC)
-    else:
-        import tempfile
-
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
-    return fd
+    data, fds = receive_fds(sock, BUFFER, flags)
+    return data, read_file(fds[0]) if fds else None
 
 
 def die_with_parent(parent: int) -> None:

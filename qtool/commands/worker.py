@@ -1,0 +1,165 @@
+"""``qtool worker``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from qtool.errors import ExitCode, UsageError
+from qtool.options import Common, Queues, split_names
+from qtool.views.worker import WORKER_EVENTS, WorkerEventRow
+
+if TYPE_CHECKING:
+    from qtool.engine.worker.options import PoolKind, WorkerOptions
+
+ROW = WorkerEventRow
+EXAMPLES = """
+qtool worker -j 8                                # run commands, eight at a time
+qtool worker -A shop.tasks                       # and the tasks of a Python module
+qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
+qtool worker --burst -q && echo all done         # until the queues are empty
+qtool worker | jq -r 'select(.kind == "dead") | .id'
+"""
+
+POOLS = ("process", "thread", "async")
+
+
+def command(
+    common: Common,
+    apps: Annotated[
+        list[str] | None,
+        typer.Option("-A", "--app", metavar="MODULE", help="A module that defines tasks; repeat, or m1,m2."),
+    ] = None,
+    queues: Queues = None,
+    slots: Annotated[
+        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=4096, help="How many at once. [one a core]")
+    ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="POOL", help="process, thread or async: where Python tasks run.")
+    ] = "process",
+    burst: Annotated[bool, typer.Option("--burst", help="End when the queues are empty.")] = False,
+    max_jobs: Annotated[
+        int | None, typer.Option("--max-jobs", metavar="N", min=1, help="End after starting N jobs.")
+    ] = None,
+    drain_timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--drain-timeout", metavar="DURATION", help="How long running jobs may go on after a signal. [for ever]"
+        ),
+    ] = None,
+) -> int:
+    """Run jobs.
+
+    Commands run as they are; Python tasks are imported with -A and run in a pool. The process pool is the one that
+    can stop a task whatever it does, and survives one that crashes; threads and coroutines are for many jobs that wait.
+    With --burst the worker ends when its queues hold nothing that is ready, running or about to be retried; jobs
+    scheduled for later stay.
+
+    TERM or INT (Ctrl-C) lets running jobs finish and gives back what has not started. A second one asks running jobs to
+    stop and puts them back into their queues, a third kills them. Exit code 1 says that something had to be killed.
+    """
+    from qtool.engine.times import parse_duration
+    from qtool.engine.worker.options import WorkerOptions
+
+    if pool not in POOLS:
+        raise UsageError(why=f"There is no pool {pool!r}. Choose one of {', '.join(POOLS)}.")
+    options = WorkerOptions(
+        queues=split_names(queues),
+        slots=slots or _cores(),
+        pool=cast("PoolKind", pool),
+        apps=split_names(apps),
+        burst=burst,
+        max_jobs=max_jobs,
+        drain_timeout=parse_duration(drain_timeout) if drain_timeout else None,
+    )
+    return _run(common, options)
+
+
+def _cores() -> int:
+    import os
+
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run(common: Common, options: WorkerOptions) -> int:
+    from qtool.engine.times import format_duration
+    from qtool.engine.worker.supervisor import Worker
+
+    # What happens to jobs goes on when nobody reads the events any more.
+    out = common.out(keep_going=True)
+    with common.adapter(write=True) as adapter, out.progress("jobs") as line:
+        talk = _Talk(out, line, adapter, options)
+        _stay_here(common.settings().broker, adapter.url)
+        worker = Worker(adapter, options, talk)
+        talk.greet(worker.id)
+        summary = worker.run()
+        line.clear()
+    rate = summary.jobs / summary.seconds if summary.seconds > 0 else 0.0
+    parts = [f"{summary.jobs:,} jobs", f"{summary.dead:,} failed"]
+    parts += [f"{summary.retried:,} retries"] if summary.retried else []
+    parts += [f"{summary.cancelled:,} cancelled"] if summary.cancelled else []
+    parts += [f"{summary.late:,} refused as late"] if summary.late else []
+    parts += [f"{summary.killed:,} killed and given back"] if summary.killed else []
+    parts += [f"{summary.abandoned:,} outcomes not stored"] if summary.abandoned else []
+    out.note(f"{', '.join(parts)} in {format_duration(summary.seconds)} ({rate:,.0f} jobs/s)")
+    return ExitCode.OK if summary.clean else ExitCode.FAILED
+
+
+def _stay_here(said: str, url: str) -> None:
+    """Let what a job enqueues, in Python or with a ``qtool`` of its own, go to the broker that it came from itself."""
+    import os
+
+    # The adapter's URL holds wherever a job runs, and has no password: one that needs it is passed on as it was said.
+    os.environ["QTOOL_BROKER"] = said if "@" in said else url
+
+
+class _Talk:
+    """What the worker tells: events on stdout, sentences and a live line on stderr."""
+
+    def __init__(self, out: Any, line: Any, adapter: Any, options: WorkerOptions) -> None:
+        self._out = out
+        self._line = line
+        self._adapter = adapter
+        self._options = options
+        # A quiet worker makes no events, and a person at a terminal has the line.
+        self.wants_events = not out.quiet and not out.terminal
+        self._ready = 0
+        self._look_at = 0.0
+        import sys
+
+        self._live = sys.stderr.isatty() and not out.quiet
+
+    def greet(self, id: str) -> None:
+        options = self._options
+        serves = ", ".join(options.queues) or "all queues"
+        self._out.note(f"worker {id} serves {serves} with {options.slots} {options.pool} slots; Ctrl-C ends it")
+
+    def events(self, batch: list[Any]) -> None:
+        from qtool.views.worker import event_row
+
+        self._out.rows(WORKER_EVENTS, [event_row(event) for event in batch])
+        self._out.flush()
+
+    def say(self, message: str) -> None:
+        self._out.warn(message)
+
+    def progress(self, summary: Any) -> None:
+        if not self._live:
+            return
+        self._count_ready(summary.seconds)
+        note = f"{summary.dead:,} failed, {summary.running} running, {self._ready:,} ready"
+        self._line.update(summary.jobs, note)
+
+    def _count_ready(self, now: float) -> None:
+        """Once a second: it is a question to the broker."""
+        if now < self._look_at:
+            return
+        self._look_at = now + 1.0
+        from qtool.engine.states import State
+
+        mine = self._options.queues
+        queues = self._adapter.inspector.snapshot().queues
+        self._ready = sum(queue.counts[State.READY] for queue in queues if not mine or queue.name in mine)
