@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TASK = "tests.faults.effects.effect"
 SLOTS = 2
+BATCH = 500
 RUNNING = parse("state:running")
 
 
@@ -102,7 +103,7 @@ class Storm:
 
 
 def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
-    """Run ``total`` jobs through ``kills`` kills, then hold the file against the effects.
+    """Run at least ``total`` jobs through ``kills`` kills, then hold the file against the effects.
 
     ``within`` is how many seconds the jobs of a dead worker may take to be back.
     """
@@ -113,12 +114,14 @@ def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
         adapter = stack.enter_context(open_broker(path))
         run = Storm(adapter, path, tmp_path / "effects", random.Random(seed))
         stack.callback(run.dismiss)
-        sent = [id for _ in range(0, total, 500) for id in adapter.broker.enqueue(jobs(500, TASK)).ids]
+        sent = [id for _ in range(0, total, BATCH) for id in adapter.broker.enqueue(jobs(BATCH, TASK)).ids]
         for _ in range(2):
             run.hire()
         run.ready()
         while run.killed.total() < kills:
-            assert counts(adapter)[State.READY], f"the jobs were done after {run.killed}: make them longer"
+            if counts(adapter)[State.READY] < BATCH:
+                # A fast machine needs more of them: every kill has to find workers that are busy.
+                sent += adapter.broker.enqueue(jobs(BATCH, TASK)).ids
             run.strike()
         until(lambda: not any(counts(adapter)[state] for state in UNFINISHED), "the last job", limit=300)
         for worker in run.workers:
@@ -157,7 +160,7 @@ def crashed_out(reason: Reason | None, crashes: int) -> bool:
 @pytest.mark.timeout(180)
 def test_a_few_kills(tmp_path: Path) -> None:
     # A machine that runs other tests too is given five seconds; the lease would take thirty.
-    storm(tmp_path, total=3000, kills=6, within=5.0)
+    storm(tmp_path, total=2000, kills=5, within=5.0)
 
 
 @pytest.mark.soak
