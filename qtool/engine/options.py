@@ -129,15 +129,20 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 """What an option may be, where a wrong value would only be noticed in the worker."""
 
 
-def checked(what: str, options: Mapping[str, Any], known: type) -> dict[str, Any]:
-    """``options`` without those that ask for nothing. Raises TypeError naming every option that is not known."""
+def checked(what: str, options: Mapping[str, Any], known: type, also: Collection[str] = ()) -> dict[str, Any]:
+    """``options`` without those that ask for nothing; ``also`` names what is known and not among them.
+
+    Raises TypeError naming every option that is not known, ValueError for a value that cannot be.
+    """
     names: Mapping[str, Any] = known.__annotations__
     for name, advice in NOT_YET.items():
         if name in options and options[name] not in _HARMLESS.get(name, (None,)):
             raise TypeError(f"{what}: {name}={options[name]!r} is not supported yet; {advice}")
     if unknown := sorted(set(options) - set(names) - set(NOT_YET)):
         plural = "s" if len(unknown) > 1 else ""
-        raise TypeError(f"{what}: unknown option{plural} {', '.join(unknown)}; known: {', '.join(sorted(names))}")
+        raise TypeError(
+            f"{what}: unknown option{plural} {', '.join(unknown)}; known: {', '.join(sorted({*names, *also}))}"
+        )
     said = {name: value for name, value in options.items() if name not in NOT_YET}
     for name, value in said.items():
         if name in _WANTED:

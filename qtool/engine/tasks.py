@@ -70,7 +70,7 @@ class Task(Generic[P, C, R]):
         self, function: Callable[..., C], name: str, *, bind: bool = False, options: Mapping[str, Any] = NOTHING
     ) -> None:
         """Raises TypeError, ValueError for options that are not understood; :func:`task` also registers it."""
-        said = checked(f"@task {name}", options, TaskOptions)
+        said = checked(f"@task {name}", options, TaskOptions, also=("bind",))
         said.pop("name", None)
         self.name = name
         self.function = function
