@@ -205,7 +205,23 @@ class Launcher:
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
+            groups = _living(groups)
             time.sleep(0.002)
+
+
+def _living(groups: set[int]) -> set[int]:
+    """Those with a member that is no zombie: in a container nobody may reap them, and a kill reaches zombies too."""
+    living = set()
+    try:
+        numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return groups
+    for number in numbers:
+        with suppress(OSError), open(f"/proc/{number}/stat", "rb") as file:
+            state, _, group = file.read().rpartition(b")")[2].split(None, 3)[:3]
+            if state not in (b"Z", b"X"):
+                living.add(int(group))
+    return groups & living
 
 
 class _NoDirectoryError(Exception):
