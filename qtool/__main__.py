@@ -54,7 +54,7 @@ def _dispatch(arguments: list[str]) -> int:
     """The exit code of the command that ``arguments`` name."""
     if arguments[:1] == ["enqueue"]:
         # Importing Typer costs more than enqueueing a job: a plain enqueue goes round it.
-        from qtool.commands.enqueue_options import try_fast
+        from qtool.intake.short import try_fast
 
         code = try_fast(arguments)
         if code is not None:

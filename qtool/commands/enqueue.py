@@ -1,4 +1,4 @@
-"""``qtool enqueue``: the command line. What it does is in :mod:`qtool.commands.enqueue_run`."""
+"""``qtool enqueue``: the command line. What it does is in :mod:`qtool.intake.run`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from qtool.commands.enqueue_options import EnqueueOptions
-from qtool.commands.enqueue_options import mark_dashes as prepare
-from qtool.commands.enqueue_run import EnqueuedRow, run
+from qtool.intake.options import EnqueueOptions
+from qtool.intake.options import mark_dashes as prepare
+from qtool.intake.run import EnqueuedRow, run
 from qtool.options import Common
 
 __all__ = ["EXAMPLES", "ROW", "command", "prepare"]

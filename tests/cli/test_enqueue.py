@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qtool.__main__ import main
-from qtool.commands.enqueue_input import BLOCK
 from qtool.engine.job import Chunk, Done, Fail, Failure, Policy
 from qtool.engine.policy import decide
 from qtool.engine.registry import open_broker
 from qtool.engine.states import State
+from qtool.intake.input import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

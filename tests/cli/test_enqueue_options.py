@@ -13,8 +13,9 @@ from typer import Exit
 from typer._click.exceptions import ClickException
 
 from qtool.cli import load
-from qtool.commands import enqueue, enqueue_options
-from qtool.commands.enqueue_options import CHOICES, FLAGS, MANY, TEXT, EnqueueOptions, read_fast
+from qtool.commands import enqueue
+from qtool.intake.options import CHOICES, FLAGS, MANY, TEXT, EnqueueOptions, mark_dashes
+from qtool.intake.short import read_fast
 
 
 def typer_options(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> EnqueueOptions | None:
@@ -145,5 +146,5 @@ def test_a_plain_enqueue_loads_no_heavy_library(tmp_path: Any) -> None:
 
 
 def test_mark_dashes() -> None:
-    assert enqueue_options.mark_dashes(["a", "b"]) == ["a", "b"]
-    assert enqueue_options.mark_dashes(["-q", "--", "a", "--"]) == ["-q", "--", "\0--", "a", "--"]
+    assert mark_dashes(["a", "b"]) == ["a", "b"]
+    assert mark_dashes(["-q", "--", "a", "--"]) == ["-q", "--", "\0--", "a", "--"]

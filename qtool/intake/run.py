@@ -10,20 +10,20 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from qtool.commands.enqueue_input import EXEC, read_lines, read_work
-from qtool.commands.enqueue_jobs import Maker, read_terms
 from qtool.config import load_settings, open_adapter
 from qtool.engine.value import Value
 from qtool.errors import ExitCode, QtoolError, UsageError
+from qtool.intake.input import EXEC, read_lines, read_work
+from qtool.intake.jobs import Maker, read_terms
 from qtool.output import Format, Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qtool.commands.enqueue_input import Work
-    from qtool.commands.enqueue_options import EnqueueOptions
     from qtool.engine.broker import Adapter
     from qtool.engine.job import Job
+    from qtool.intake.input import Work
+    from qtool.intake.options import EnqueueOptions
 
 BATCH = 2000
 """Jobs in one commit: beyond it the wait for the disk is no longer what costs."""
@@ -72,7 +72,7 @@ def run(options: EnqueueOptions) -> int:
                 session.drain((make(number, lines, time.time()) for number, lines in blocks), progress)
             rejects.summary()
         if options.wait or options.follow:
-            from qtool.commands.enqueue_wait import wait
+            from qtool.intake.wait import wait
 
             code = wait(adapter, out, session.ids, timeout=wait_timeout, follow=options.follow, command=work.command)
             if code:

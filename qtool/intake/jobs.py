@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qtool.commands.enqueue_input import HOLE, Filler, Work, check_depth, parse_json
 from qtool.engine.codec import MAX_PAYLOAD, decode, encode_body, encode_options
 from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, PRIORITIES, UNSAID, Job, Policy
 from qtool.engine.names import check_key, check_name
 from qtool.engine.value import Value, stamp
 from qtool.errors import BadDuration, BadTime, QtoolError, UsageError
+from qtool.intake.input import HOLE, Filler, Work, check_depth, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from qtool.commands.enqueue_options import EnqueueOptions
     from qtool.config import Route
+    from qtool.intake.options import EnqueueOptions
 
 SHORT = MAX_PAYLOAD // 12
 """Characters that stay below the payload limit however JSON writes them (a surrogate pair takes 12 bytes)."""

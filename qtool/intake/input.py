@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from qtool.commands.enqueue_options import DASHES, EnqueueOptions
 from qtool.engine.codec import MAX_PAYLOAD
 from qtool.engine.value import Value
 from qtool.errors import BadJSON, PayloadTooLarge, UsageError
+from qtool.intake.options import DASHES, EnqueueOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 EXEC = "qtool.exec"
 HOLE = "{}"
