@@ -59,7 +59,7 @@ def _numbers(setting: Setting, count: int) -> Path:
 def _fill(setting: Setting, count: int, *command: str) -> str:
     """A fresh file with ``count`` jobs, enqueued by the command."""
     path = setting.fresh()
-    qtool("enqueue", "-b", path, *(command or (f"{APP}.noop", "--lines")), "-q", stdin=_numbers(setting, count))
+    qtool("enqueue", "-q", "-b", path, *(command or (f"{APP}.noop", "--lines")), stdin=_numbers(setting, count))
     return path
 
 
