@@ -13,6 +13,10 @@ from qtool.engine.states import Event, Reason, State
 from qtool.engine.value import Value
 
 DEFAULT_QUEUE = "default"
+EXEC = "qtool.exec"
+"""The task that runs a command."""
+HTTP = "qtool.http"
+"""The task that sends an HTTP request."""
 PRIORITIES = range(10)
 """0 (the default) to 9; the larger runs first, as on RabbitMQ."""
 

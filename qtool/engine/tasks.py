@@ -19,7 +19,7 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from qtool.engine.job import NOTHING
+from qtool.engine.job import HTTP, NOTHING
 from qtool.engine.options import SendOptions, TaskOptions, celery_retries, checked, policy_of
 from qtool.errors import AppNotImported, BadName, UnknownTask
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from qtool.engine.handle import Batch, Handle
-
-EXEC = "qtool.exec"
-"""The task that runs a command."""
-HTTP = "qtool.http"
-"""The task that calls a URL."""
 
 P = ParamSpec("P")
 C = TypeVar("C")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.engine.codec import MAX_PAYLOAD
+from qtool.engine.job import EXEC
 from qtool.engine.value import Value
 from qtool.errors import BadJSON, PayloadTooLarge, UsageError
 from qtool.intake.options import DASHES, EnqueueOptions
@@ -16,7 +17,6 @@ from qtool.intake.options import DASHES, EnqueueOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXEC = "qtool.exec"
 HOLE = "{}"
 """Where the line goes."""
 

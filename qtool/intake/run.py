@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtool.config import load_settings, open_adapter
+from qtool.engine.job import EXEC
 from qtool.engine.value import Value
 from qtool.errors import ExitCode, QtoolError, UsageError
-from qtool.intake.input import EXEC, read_lines, read_work
+from qtool.intake.input import read_lines, read_work
 from qtool.intake.jobs import Maker, read_terms
 from qtool.output import Format, Output
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from qtool.engine.job import Attempt, Failure, JobInfo
+from qtool.engine.job import EXEC, HTTP, Attempt, Failure, JobInfo
 from qtool.engine.states import Reason, State
 from qtool.tables import NONE, Column, Table
 from qtool.views.text import age, ago, always, moment, number, short, span, state_style, sure_moment
@@ -151,13 +151,13 @@ class JobDetail(JobRow):
 
 def what(row: JobRow | JobInfo) -> str:
     """What a job does, in one line: its command, its request, or its task and arguments."""
-    if row.task == "qtool.exec":
+    if row.task == EXEC:
         if row.kwargs.get("shell"):
             return f"$ {' '.join(map(str, row.args))}"
         import shlex
 
         return f"$ {shlex.join(map(str, row.args))}"
-    if row.task == "qtool.http":
+    if row.task == HTTP:
         return f"{row.kwargs.get('method') or 'GET'} {' '.join(map(str, row.args))}"
     args = [*map(_shown, row.args), *(f"{key}={_shown(value)}" for key, value in row.kwargs.items())]
     return f"{row.task}({', '.join(args)})"
