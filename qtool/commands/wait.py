@@ -9,7 +9,7 @@ import typer
 
 from qtool.engine.broker import Adapter
 from qtool.engine.job import Result
-from qtool.engine.states import State
+from qtool.engine.states import Reason, State
 from qtool.engine.waiting import as_they_end
 from qtool.errors import ExitCode, QtoolError, UsageError, WaitTimedOut
 from qtool.options import Common, JobIds
@@ -34,9 +34,10 @@ def command(
 ) -> int:
     """Wait until jobs have ended.
 
-    Ids come from the command line, or from stdin when there are none. One job's exit code is passed on: that of a
-    command, 128 and the signal's number if a signal ended it, 1 for any other failure; of several jobs, that of the
-    first in the order given which did not succeed. Errors of qtool itself exit with 125, a time-out with 124.
+    Ids come from the command line, or from stdin when there are none. The exit code of one job is passed on: that of a
+    command, 128 and the signal's number if a signal ended it, 124 if it ran out of its time, 1 for any other failure.
+    Several jobs exit with 0 if all succeeded, 3 if some did, 1 if none. Errors of qtool itself exit with 125, a wait
+    that takes too long with 124.
     """
     from qtool.acting import resolve
     from qtool.engine.times import parse_duration
@@ -58,17 +59,22 @@ def command(
     except QtoolError as error:
         error.exit_code = ExitCode.INTERNAL
         raise
-    return next((code for id in wanted if id in ended and (code := passed_on(ended[id]))), 0)
+    codes = [passed_on(result) for result in ended.values()]
+    if len(codes) == 1:
+        return codes[0]
+    return ExitCode.OK if not any(codes) else ExitCode.FAILED if all(codes) else ExitCode.PARTLY
 
 
 def passed_on(result: Result) -> int:
     """The exit code that stands for how a job ended."""
     if result.state is State.SUCCEEDED:
         return 0
+    if result.reason is Reason.TIMEOUT:
+        return ExitCode.TIMED_OUT
     error = result.error
     if error is not None and error.signal:
         return 128 + error.signal
-    return error.exit_code or 1 if error is not None else 1
+    return error.exit_code or ExitCode.FAILED if error is not None else ExitCode.FAILED
 
 
 def _ends(

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.job import Chunk, Fail, Failure
+from qtool.engine.states import Reason
 from tests.cli.conftest import HOSTILE, Bench
 
 if TYPE_CHECKING:
@@ -124,14 +125,19 @@ def test_the_result_is_json_and_its_absence_an_exit_code(bench: Bench, call: Cal
 
 
 def test_wait_passes_on_how_jobs_ended(bench: Bench, call: Call) -> None:
-    good, bad, crashed = bench.run(), bench.exit(3), bench.fail()
+    good, bad, crashed = bench.run(), bench.exit(7), bench.fail()
     killed = bench.run(Fail(Failure(type="Signal", message="killed", signal=9)))
     assert call("wait", good).code == 0
+    assert call("wait", bad).code == 7
     ran = call("wait", good, bad)
     assert ran.code == 3
-    assert [(row["id"], row["exit_code"]) for row in ran.rows] == [(good, 0), (bad, 3)]
+    assert call("wait", bad, crashed).code == 1
+    assert call("wait", good, bench.run()).code == 0
+    assert [(row["id"], row["exit_code"]) for row in ran.rows] == [(good, 0), (bad, 7)]
     assert call("wait", crashed).code == 1
     assert call("wait", killed).code == 137
+    late = bench.run(Fail(Failure(type="Timeout", message="too long"), reason=Reason.TIMEOUT))
+    assert call("wait", late).code == 124
     assert call("wait", "nope").code == 125
     assert call("wait", "--timeout", "wat", good).code == 2
 
