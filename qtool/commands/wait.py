@@ -27,7 +27,7 @@ qtool wait --any $(cat ids.txt)
 def command(
     common: Common,
     ids: JobIds = None,
-    any: Annotated[bool, typer.Option("--any", help="Only until the first of them has ended.")] = False,
+    first: Annotated[bool, typer.Option("--any", help="Only until the first of them has ended.")] = False,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="No longer than 30s, 5m …; then exit 124.")
     ] = None,
@@ -53,7 +53,7 @@ def command(
     try:
         with common.adapter() as adapter:
             wanted = resolve(adapter.inspector, typed)
-            out.rows(ENDS, _ends(adapter, wanted, seconds, any, out, ended))
+            out.rows(ENDS, _ends(adapter, wanted, seconds, first, out, ended))
     except (UsageError, WaitTimedOut):
         raise
     except QtoolError as error:
@@ -78,14 +78,14 @@ def passed_on(result: Result) -> int:
 
 
 def _ends(
-    adapter: Adapter, ids: list[str], timeout: float | None, any: bool, out: Output, ended: dict[str, Result]
+    adapter: Adapter, ids: list[str], timeout: float | None, first: bool, out: Output, ended: dict[str, Result]
 ) -> Iterator[EndRow]:
     with out.progress("ended", len(ids)) as progress:
         for result in as_they_end(adapter, ids, timeout=timeout, tick=lambda: progress.update(len(ended))):
             ended[result.id] = result
             yield end_row(result)
             out.flush()
-            if any:
+            if first:
                 return
 
 
