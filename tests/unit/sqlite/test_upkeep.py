@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite import moves, open_sqlite, upkeep
 from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.look import SqliteInspector
+from qtool.engine.brokers.sqlite.store import BUSY_SECONDS
 from qtool.engine.policy import DAY, Retention
 from qtool.engine.rollup import HISTORY_KEEP
 from qtool.engine.states import State
@@ -67,13 +69,13 @@ def test_everything_old_is_pruned(drive: Drive, path: str, clock: ManualClock) -
 def test_no_transaction_of_upkeep_is_long(drive: Drive, path: str, clock: ManualClock) -> None:
     with open_sqlite(f"sqlite:{path}", clock=clock) as adapter:
         for queue in ("a", "b", "c"):
-            jobs = [drive.job(queue=queue) for _ in range(upkeep.STRETCH)]
+            jobs = [drive.job(queue=queue) for _ in range(700)]
             adapter.operator.cancel(adapter.broker.enqueue(jobs).ids)
         now = clock.now() + 100 * DAY
         pruned = []
         while some := upkeep.prune(store_of(adapter), now, Retention()):
             pruned.append(some)
-        assert pruned == [upkeep.STRETCH] * 3
+        assert pruned == [upkeep.STRETCH, upkeep.STRETCH, 100]
 
 
 def test_pruning_leaves_room_for_the_rest_of_the_work(
@@ -124,6 +126,39 @@ def test_thinning_keeps_every_sum_and_may_be_done_again(adapter: Adapter, path: 
     clock.advance(HISTORY_KEEP + 10 * DAY)
     upkeep.thin_history(store, clock.now())
     assert query(path, "SELECT * FROM rollups") == []
+
+
+def test_what_arrives_late_joins_what_was_thinned(adapter: Adapter, path: str, clock: ManualClock) -> None:
+    """From a worker whose clock is behind, or was set back."""
+    store = store_of(adapter)
+    start = clock.now()
+    for later in (3 * 3600, 8 * DAY):
+        for _ in range(3):
+            ledger = Ledger(start)
+            ledger.tally("q").ran(2.0)
+            with store.write(durable=False) as db:
+                ledger.write(db)
+            before = sums(path)
+            upkeep.thin_history(store, start + later)
+            assert sums(path) == before
+    assert query(path, "SELECT span, n, total FROM rollups") == [(3600, 6, 12.0)]
+
+
+def test_a_snapshot_remembers_only_what_has_settled(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:
+    """A look gives what a fresh one gives, also after a transaction had to wait and after the clock was set back."""
+    inspector = adapter.inspector
+    for step in range(60):
+        drive.put(step % 3 + 1, queue=f"q{step % 2}")
+        for lease in drive.claim(2):
+            clock.advance(0.3)
+            drive.succeed(lease)
+        late = Ledger(clock.now() - BUSY_SECONDS)
+        late.tally("q0").ran(1.0)
+        with store_of(adapter).write(durable=False) as db:
+            late.write(db)
+        seen = inspector.snapshot()
+        assert seen == SqliteInspector(store_of(adapter), clock).snapshot()
+        clock.advance(-45.0 if step == 40 else 9.7)
 
 
 def test_a_clock_that_is_set_back(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
 from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
+from qtool.engine.brokers.sqlite.recent import Recent
 from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
 from qtool.engine.job import Attempt, JobInfo
@@ -36,6 +37,7 @@ class SqliteInspector:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._recent = Recent()
 
     # --- the whole -----------------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ class SqliteInspector:
             paused = {queue for (queue,) in rows(db, "paused")}
             for queue in paused:
                 counts.setdefault(queue, dict.fromkeys(State, 0))
-            recent = _tallies(rows(db, "recent", (int(now) - LATENCY_WINDOW, int(now))), LATENCY_WINDOW)
+            recent = _tallies(self._recent.rows(db, int(now) - LATENCY_WINDOW, int(now)), LATENCY_WINDOW)
             rates = _tallies(rows(db, "recent", (int(now) - RATE_WINDOW, int(now))), RATE_WINDOW)
             oldest = {
                 queue: db.execute(SQL["oldest_ready"], {"queue": queue}).get
