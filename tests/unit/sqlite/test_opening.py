@@ -226,9 +226,8 @@ with open_broker(sys.argv[1]) as adapter:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        for process in processes:
-            _, err = process.communicate(timeout=60)
-            assert process.returncode == 0, err
+        ended = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+        assert ended == [("", 0)] * 6
     with open_broker(path) as adapter:
         assert adapter.inspector.count() == 12
         assert adapter.inspector.check() == []

@@ -211,7 +211,11 @@ class Store:
 
     def _adopt(self, db: apsw.Connection) -> None:
         """Check whose file it is and of which schema; create or migrate it. Raises NotABroker, NewerSchema."""
-        if self._version(db) == len(MIGRATIONS):
+        # In one view: between two, another process may have made the tables.
+        db.execute("BEGIN")
+        version = self._version(db)
+        db.execute("COMMIT")
+        if version == len(MIGRATIONS):
             return
         # Only now that it is known to be ours or empty: this alone would rewrite another program's file.
         db.execute("PRAGMA journal_mode = WAL")
