@@ -223,6 +223,11 @@ def _loop() -> asyncio.Runner:
     return runner
 
 
+def thread_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that :func:`run` uses in this thread; whoever breaks into a run has to wake it."""
+    return _loop().get_loop()
+
+
 def _drop_loop() -> None:
     """Forget the loop after something broke into it: a half-run coroutine may still hang on it."""
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)

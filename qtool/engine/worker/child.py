@@ -9,12 +9,16 @@ import os
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from qtool.engine import tasks
 from qtool.engine.slate import FileSlate
 from qtool.engine.worker import capture, slots, wire
 from qtool.engine.worker.link import Link
 from qtool.errors import AppNotImported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FAILED_IMPORT = 3
 """What a child exits with when an app does not import; the supervisor has been told why."""
@@ -39,8 +43,14 @@ def main() -> None:
     except AppNotImported as error:
         link.send((wire.HELLO, str(error.data["module"]), str(error.data["why"])))
         os._exit(FAILED_IMPORT)
-    serve = {"process": slots.one_by_one, "thread": slots.in_threads, "async": slots.on_a_loop}[settings["pool"]]
-    serve(link, slate, first=settings["slot"], count=settings["slots"])
+    serve: Callable[[Link, FileSlate | None, int, int], object] = slots.one_by_one
+    if settings["pool"] == "thread":
+        serve = slots.in_threads
+    elif settings["pool"] == "async":
+        from qtool.engine.worker.loop import on_a_loop
+
+        serve = on_a_loop
+    serve(link, slate, settings["slot"], settings["slots"])
 
 
 if __name__ == "__main__":

@@ -276,8 +276,6 @@ class Commands:
         command.over = True
         for stream in list(command.pipes):
             self._close_pipe(command, stream)
-        if self._slate is not None:
-            self._slate.mark(command.slot, 0)
         self._free.append(command.slot)
         del self.running[command.serial]
         self._floor.learn(1, max(0.0, self._clock.now() - (command.started_at or 0.0)))

@@ -40,6 +40,6 @@ def unnamed_file(content: bytes) -> int:
 
 def read_file(fd: int) -> bytes:
     """All that :func:`unnamed_file` put there; closes it."""
-    with open(fd, "rb") as file:  # noqa: PTH123  it has no path
+    with open(fd, "rb") as file:
         file.seek(0)
         return file.read()

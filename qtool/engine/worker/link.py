@@ -66,7 +66,7 @@ class Run:
         return self.lease.body or self.link.fetch(self.serial)
 
     def send_output(self, pieces: list[tuple[str, int, bytes]]) -> None:
-        self.link.send((wire.OUTPUT, self.serial, pieces))
+        self.link.send((wire.OUTPUT, self.serial, pieces, self.link.in_pipes()))
 
     def send_progress(self, fraction: float | None, text: str | None) -> None:
         self.link.send((wire.PROGRESS, self.serial, fraction, text))
@@ -87,6 +87,8 @@ class Link:
     def __init__(self, sock: socket.socket, control: socket.socket, *, announce: bool) -> None:
         self.sock = sock
         self.control = control
+        self.in_pipes: Callable[[], list[int]] = list
+        """How many bytes wait in the pipes of the process's own stdout and stderr; they were written first."""
         self.announce = announce
         """Whether every start is reported, or only those with a time limit."""
         self.fetch: Callable[[int], str] = self._fetch

@@ -15,6 +15,8 @@ from qtool.engine.worker.runs import Floor, Run, Why
 from qtool.errors import AppNotImported, QtoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtool.engine.worker.options import WorkerOptions
 
 
@@ -67,7 +69,7 @@ class Pool:
     @property
     def serves(self) -> bool:
         """Whether jobs can be given to it: not while all of its processes are still starting."""
-        return not self._started or any([child.ready for child in self.children])
+        return not self._started or any(child.ready for child in self.children)
 
     @property
     def held(self) -> int:
@@ -86,7 +88,7 @@ class Pool:
     # --- out -----------------------------------------------------------------------------------------
 
     def dispatch(self, ahead: int, free: int) -> None:
-        """Hand out the backlog: evenly, at most ``ahead`` jobs in front of a slot, and to at most ``free`` idle slots."""
+        """Hand out the backlog evenly: at most ``ahead`` jobs in front of a slot, to at most ``free`` idle slots."""
         backlog = self.backlog
         if not self._started:
             self.start()
@@ -132,7 +134,7 @@ class Pool:
             jobs[serial] = lease
 
     def rebalance(self, now: float) -> bool:
-        """Take unstarted jobs back from busy processes, for idle ones; whether any were, and none could be used here."""
+        """Take unstarted jobs back from busy processes; whether some are late and no idle one is here for them."""
         idle = [child for child in self.children if child.ready and not child.jobs]
         stuck = False
         for child in self.children:
@@ -176,20 +178,7 @@ class Pool:
         receive, decode, jobs, runs = child.sock.recv, wire.decode, child.jobs, self.runs
         done = self._floor.outbox.done
         count, seconds = 0, 0.0
-        while True:
-            try:
-                data = receive(wire.BUFFER)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                break
-            if wire.is_part(data):
-                whole = child.parts.add(data)
-                if whole is None:
-                    continue
-                data = whole
+        while (data := self._message(child, receive)) is not None:
             message = decode(data)
             if message[0] != wire.DONE:
                 self._other(child, message)
@@ -200,15 +189,31 @@ class Pool:
             if raw:
                 self._read_leftovers(child, serial)
             lease = jobs.pop(serial)
-            if runs and (run := runs.pop(serial, None)) is not None:
-                run.over = True
-                if run.why is not Why.LOST:
-                    done(lease, started, ended, result, run.output.take())
-            else:
+            if not runs or (run := runs.pop(serial, None)) is None:
                 done(lease, started, ended, result)
+                continue
+            run.over = True
+            if run.why is not Why.LOST:
+                done(lease, started, ended, result, run.output.take())
         if count:
             child.moved_at = self._starter.clock.monotonic()
             self._floor.learn(count, seconds)
+
+    def _message(self, child: Child, receive: Callable[[int], bytes]) -> bytes | None:
+        """The next whole message; None when there is none now."""
+        while True:
+            try:
+                data = receive(wire.BUFFER)
+            except OSError:
+                # None there, or the process has just died.
+                return None
+            if not data:
+                return None
+            if data[0] not in wire.PARTS:
+                return data
+            whole = child.parts.add(data)
+            if whole is not None:
+                return whole
 
     def _other(self, child: Child, message: list[Any]) -> None:
         kind = message[0]
@@ -237,10 +242,12 @@ class Pool:
             run = self.runs[serial] = Run(child.jobs[serial])
         return run
 
-    def _output(self, child: Child, serial: int, pieces: list[tuple[str, int, bytes]]) -> None:
-        # What lies in the pipes was written before what the process says now.
-        self._drain_pipes(child, serial)
+    def _output(self, child: Child, serial: int, pieces: list[tuple[str, int, bytes]], in_pipes: list[int]) -> None:
         run = self._run(child, serial)
+        for stream, size in zip(child.pipes, in_pipes, strict=False):
+            # Written before what the process says now, by C code or a subprocess.
+            if size and (data := child.read_pipe(stream, size)):
+                run.output.add(stream, data)
         for stream, skipped, data in pieces:
             run.output.add(stream, data, skipped)
         self._floor.news(run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,6 +13,8 @@ from qtool.engine.job import Failure, Lease
 from qtool.engine.worker import wire
 
 if TYPE_CHECKING:
+    import socket
+
     from qtool.engine.broker import Slate
     from qtool.engine.clock import Clock
     from qtool.engine.worker.commands import Commands
@@ -56,10 +57,10 @@ class Child:
         """Jobs a slot."""
         return len(self.jobs) / self.slots
 
-    def read_pipe(self, stream: str) -> bytes | None:
+    def read_pipe(self, stream: str, size: int = PIPE) -> bytes | None:
         """What is in the pipe; nothing at its end, None when there is nothing now."""
         try:
-            return os.read(self.pipes[stream], PIPE)
+            return os.read(self.pipes[stream], size)
         except BlockingIOError:
             return None
 

@@ -1,40 +1,33 @@
-"""Three ways to run jobs in a pool's process: one by one in its main thread, in threads, on an event loop.
+"""Two ways to run jobs in a pool's process: one by one in its main thread, and in threads.
 
 In each, a slot takes its next job from the socket only when it is free, so that what is unread has not started.
 """
 
 from __future__ import annotations
 
-import asyncio
+import fcntl
 import os
 import queue
 import select
 import signal
 import socket
 import sys
+import termios
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.engine.current import JobCancelled, JobTimeout, running
-from qtool.engine.job import Cancel, Fail, Failure, Outcome
-from qtool.engine.run import outcome_of, run, run_async
+from qtool.engine.job import Fail, Failure, Outcome
+from qtool.engine.run import outcome_of, run, thread_loop
 from qtool.engine.states import Reason
 from qtool.engine.worker import capture, wire
 from qtool.engine.worker.link import Link, Run, interruption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtool.engine.slate import FileSlate
-
-
-def execute(current: Run, body: str | None = None) -> Outcome:
-    """Run the job in this thread; one whose ``body`` is given has been prepared."""
-    outcome = current.prepare() if body is None else None
-    if outcome is None:
-        assert current.task is not None
-        outcome = run(current.task, current.job, body or current.body(), current.timeout)
-    return outcome
 
 
 def _interrupted(current: Run, error: BaseException) -> Outcome:
@@ -55,7 +48,7 @@ class _Main:
         self.serial = 0
         """Of the run that may be interrupted; 0 when none may."""
 
-    def on_signal(self, signum: int, frame: Any) -> None:
+    def on_signal(self, _signum: int, _frame: Any) -> None:
         """Read why, and raise it inside the run it is meant for."""
         if not self.serial:
             return
@@ -79,15 +72,17 @@ class _Main:
                 return
 
 
-def one_by_one(link: Link, slate: FileSlate | None, *, first: int, count: int) -> NoReturn:
+def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> NoReturn:
     """A process pool's slot. The process's own stdout and stderr are pipes: C code and subprocesses write there."""
     here = _Main(link.control)
     pipes = select.poll()
-    for fd in map(int, sys.argv[4:6]):
+    fds = [int(word) for word in sys.argv[4:6]]
+    for fd in fds:
         os.set_inheritable(fd, False)
         pipes.register(fd, select.POLLIN)
     written = pipes.poll
-    mark = slate.mark if slate is not None else _no_mark
+    link.in_pipes = lambda: [_waiting_in(fd) for fd in fds]
+    mark = slate.mark if slate is not None else no_mark
     link.send((wire.HELLO,))
     signal.signal(signal.SIGUSR1, here.on_signal)
     while True:
@@ -108,24 +103,29 @@ def one_by_one(link: Link, slate: FileSlate | None, *, first: int, count: int) -
             outcome = _interrupted(current, error)
         capture.set_only(None)
         raw = bool(written(0))
-        mark(first, 0)
         current.end(outcome, raw)
         if raw:
             here.carry_on()
 
 
-def _no_mark(slot: int, key: int) -> None: ...
+def _waiting_in(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def no_mark(_slot: int, _key: int) -> None:
+    """Where the broker keeps no slate."""
 
 
 # --- in threads --------------------------------------------------------------------------------------
 
 
-class _Breaker:
+class Breaker:
     """Breaks into runs of plain functions, from outside their threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: dict[int, int] = {}
+        self._wake: dict[int, Callable[[Callable[[], None]], object]] = {}
         self._why: dict[int, tuple[str, float | None]] = {}
 
     def guarded(self, current: Run, body: str | None = None) -> Outcome:
@@ -134,13 +134,14 @@ class _Breaker:
         try:
             with self._lock:
                 self._threads[serial] = me
-            outcome = execute(current, body)
+            outcome = self._execute(current, body)
         except (JobTimeout, JobCancelled) as error:
             outcome = _interrupted(current, error)
         while True:
             try:
                 with self._lock:
                     self._threads.pop(serial, None)
+                    self._wake.pop(serial, None)
                     _raise_in(me, None)
                     why = self._why.pop(serial, None)
                 break
@@ -152,6 +153,16 @@ class _Breaker:
             outcome = Fail(Failure(type="JobTimeout", message=words, traceback=trace), outcome.reason)
         return outcome
 
+    def _execute(self, current: Run, body: str | None) -> Outcome:
+        outcome = current.prepare() if body is None else None
+        if outcome is not None:
+            return outcome
+        assert current.task is not None
+        if current.task.is_async:
+            with self._lock:
+                self._wake[current.serial] = thread_loop().call_soon_threadsafe
+        return run(current.task, current.job, body or current.body(), current.timeout)
+
     def interrupt(self, serial: int, why: str, limit: float | None) -> bool:
         """Raise in the run's thread, once it is back in Python code; False if no thread runs it."""
         with self._lock:
@@ -159,6 +170,9 @@ class _Breaker:
                 return False
             self._why[serial] = (why, limit)
             _raise_in(self._threads[serial], type(interruption(why, limit)))
+            if wake := self._wake.get(serial):
+                # Its loop may sleep in the kernel, where no exception reaches it.
+                wake(_nothing)
             return True
 
 
@@ -167,8 +181,8 @@ class _Threads:
 
     def __init__(self, link: Link, slate: FileSlate | None) -> None:
         self._link = link
-        self._mark = slate.mark if slate is not None else _no_mark
-        self._breaker = _Breaker()
+        self._mark = slate.mark if slate is not None else no_mark
+        self._breaker = Breaker()
         self._reading = threading.Lock()
         self._bodies: dict[int, queue.SimpleQueue[str]] = {}
         link.serialise()
@@ -185,7 +199,6 @@ class _Threads:
             capture.recorder.set(current.recorder)
             outcome = self._breaker.guarded(current)
             capture.recorder.set(None)
-            self._mark(number, 0)
             current.end(outcome)
 
     def control(self) -> NoReturn:
@@ -209,109 +222,19 @@ class _Threads:
             del self._bodies[serial]
 
 
+def _nothing() -> None: ...
+
+
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
     import ctypes
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
 
 
-def in_threads(link: Link, slate: FileSlate | None, *, first: int, count: int) -> NoReturn:
+def in_threads(link: Link, slate: FileSlate | None, first: int, count: int) -> NoReturn:
     """A thread pool. A thread that is stuck in a call cannot be stopped, only its process can."""
     threads = _Threads(link, slate)
     for number in range(count):
         threading.Thread(target=threads.slot, args=(first + number,), name=f"slot-{number}", daemon=True).start()
     link.send((wire.HELLO,))
     threads.control()
-
-
-# --- on a loop ---------------------------------------------------------------------------------------
-
-
-class _Loop:
-    """Coroutines on one event loop; plain functions in its threads."""
-
-    def __init__(self, link: Link, slate: FileSlate | None, first: int, count: int) -> None:
-        self._link = link
-        self._mark = slate.mark if slate is not None else _no_mark
-        self._breaker = _Breaker()
-        self._free = list(range(first + count - 1, first - 1, -1))
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._why: dict[int, tuple[str, float | None]] = {}
-        self._bodies: dict[int, asyncio.Future[str]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(count, thread_name_prefix="slot"))
-        self._loop.add_reader(link.control, self._on_control)
-        self._loop.add_reader(link.sock, self._on_job)
-        self._reading = True
-        link.serialise()
-
-    def _on_job(self) -> None:
-        if not self._free:
-            self._loop.remove_reader(self._link.sock)
-            self._reading = False
-            return
-        try:
-            serial, lease = self._link.receive(socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            # The supervisor took it back.
-            return
-        slot = self._free.pop()
-        self._mark(slot, lease.key)
-        self._tasks[serial] = self._loop.create_task(self._run(Run(self._link, serial, lease), slot))
-
-    async def _run(self, current: Run, slot: int) -> None:
-        capture.recorder.set(current.recorder)
-        serial = current.serial
-        outcome: Outcome = Cancel()
-        with suppress(asyncio.CancelledError):
-            outcome = await self._execute(current)
-        why = self._why.pop(serial, None)
-        if why is not None and isinstance(outcome, Cancel) and current.task is not None:
-            outcome = outcome_of(current.task, interruption(*why))
-        self._mark(slot, 0)
-        del self._tasks[serial]
-        current.end(outcome)
-        self._free.append(slot)
-        if not self._reading:
-            self._reading = True
-            self._loop.add_reader(self._link.sock, self._on_job)
-
-    async def _execute(self, current: Run) -> Outcome:
-        outcome = current.prepare()
-        if outcome is not None:
-            return outcome
-        assert current.task is not None
-        body = current.lease.body
-        if not body:
-            box = self._bodies[current.serial] = self._loop.create_future()
-            self._link.send((wire.FETCH, current.serial))
-            body = await box
-        if current.task.is_async:
-            return await run_async(current.task, current.job, body, current.timeout)
-        return await asyncio.to_thread(self._breaker.guarded, current, body)
-
-    def _on_control(self) -> None:
-        with suppress(BlockingIOError):
-            while True:
-                data, content = wire.receive_with_file(self._link.control, socket.MSG_DONTWAIT)
-                if not data:
-                    os._exit(0)
-                kind, serial, *rest = wire.decode(data)
-                if kind == wire.BODY and content is not None:
-                    self._bodies.pop(serial).set_result(content.decode())
-                elif kind == wire.INTERRUPT and serial in self._tasks and not self._breaker.interrupt(serial, *rest):
-                    self._why[serial] = (rest[0], rest[1])
-                    self._tasks[serial].cancel()
-
-
-def on_a_loop(link: Link, slate: FileSlate | None, *, first: int, count: int) -> NoReturn:
-    """An async pool."""
-
-    async def forever() -> None:
-        loop = _Loop(link, slate, first, count)
-        link.send((wire.HELLO,))
-        await asyncio.Event().wait()
-        del loop
-
-    asyncio.run(forever())
-    os._exit(0)

@@ -1,4 +1,4 @@
-"""The worker: one process and one thread that claims, hands out, settles, keeps leases alive, and never runs user code."""
+"""The worker: one process, one thread that claims, hands out, settles and keeps leases alive. It runs no user code."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import Adapter, Bell, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
-from qtool.engine.job import Lease
+from qtool.engine.job import EXEC, Lease
 from qtool.engine.states import State
-from qtool.engine.tasks import EXEC
 from qtool.engine.worker.commands import Commands
 from qtool.engine.worker.options import Listener, Silence, Summary, WorkerOptions
 from qtool.engine.worker.outbox import Outbox

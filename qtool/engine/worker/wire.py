@@ -24,6 +24,7 @@ BUFFER = 128 * 1024
 
 _PART = 96 * 1024
 _MORE, _LAST = b"\xc1", b"\xc0"
+PARTS = frozenset(_MORE + _LAST)
 """First bytes of the parts of an over-long message; no msgpack array begins with them."""
 
 # From a child.
@@ -73,11 +74,6 @@ class Assembler:
         whole = bytes(self._parts)
         self._parts.clear()
         return whole
-
-
-def is_part(data: bytes) -> bool:
-    """Whether ``data`` is a piece of an over-long message."""
-    return data[:1] in (_MORE, _LAST)
 
 
 def send_file(sock: socket.socket, message: Any, content: bytes) -> None:

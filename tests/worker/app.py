@@ -1,0 +1,129 @@
+"""Tasks that do what tasks do to workers."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from qtool.engine.current import JobCancelled, JobTimeout, current_job
+from qtool.engine.tasks import task
+
+
+@task
+def echo(value: Any) -> Any:
+    return value
+
+
+@task
+def length(text: str) -> int:
+    return len(text)
+
+
+@task
+def repeat(count: int) -> str:
+    return "x" * count
+
+
+@task
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@task(retries=2, backoff=0.01)
+def flaky(path: str) -> int:
+    with Path(path).open("a") as log:
+        log.write("x")
+    tries = Path(path).stat().st_size
+    if tries < 3:
+        raise RuntimeError(f"try {tries}")
+    return tries
+
+
+@task
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@task
+async def doze(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@task
+def spin(seconds: float) -> None:
+    """Stays in Python code, where an exception from another thread gets in."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.005)
+
+
+@task
+def stubborn(seconds: float) -> None:
+    """Ignores every request to stop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except (JobTimeout, JobCancelled):
+            continue
+
+
+@task
+def crash(how: str) -> None:
+    if how == "exit":
+        os._exit(7)
+    if how == "segfault":
+        ctypes.string_at(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def talk() -> None:
+    print("one")
+    subprocess.run(["echo", "two"], check=True)
+    print("three", file=sys.stderr)
+    os.write(1, b"four\n")
+    logging.getLogger("shop").info("five")
+
+
+@task
+def say(text: str) -> None:
+    print(text)
+    logging.getLogger("shop").warning(text)
+
+
+@task
+def bytes_out() -> None:
+    sys.stdout.buffer.write(b"\xff\x1b[31m\n")
+
+
+@task
+def flood(megabytes: int) -> None:
+    line = "x" * 1023 + "\n"
+    for _ in range(megabytes * 1024):
+        sys.stdout.write(line)
+
+
+@task
+def advance(seconds: float) -> None:
+    current_job().progress(0.5, "half way")
+    print("working")
+    time.sleep(seconds)
+
+
+@task
+def spawn(path: str) -> None:
+    """Leaves a subprocess's pid behind, and waits for it."""
+    process = subprocess.Popen(["sleep", "600"])
+    Path(path).write_text(str(process.pid))
+    process.wait()

@@ -1,0 +1,94 @@
+"""kill -9, at the worst of moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qtool.engine.states import State
+from tests.worker.conftest import ROOT, Shop, alive, children_of, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_outlives_a_killed_supervisor(shop: Shop) -> None:
+    pids = [shop.directory / name for name in ("task", "command")]
+    task = shop.add("spawn", str(pids[0]))
+    command = shop.command(f"echo $$ > {pids[1]}; exec sleep 600", shell=True)
+    unstarted = [shop.add("sleep", 600) for _ in range(3)]
+    worker = shop.start("-j", "2")
+    eventually(lambda: all(path.exists() and path.read_text().strip() for path in pids))
+    family = [*children_of(worker.pid), *(int(path.read_text()) for path in pids)]
+    assert len(family) >= 5
+    worker.kill()
+    worker.wait()
+    killed_at = time.monotonic()
+    eventually(lambda: not any(alive(pid) for pid in family), within=2)
+    eventually(lambda: shop.adapter.broker.maintain().rescued or shop.job(task).state is not State.RUNNING, within=2)
+    assert time.monotonic() - killed_at < 1.5
+    for id in (task, command):
+        info = shop.job(id)
+        assert (info.crashes, info.state in (State.RETRY, State.READY)) == (1, True)
+    for id in unstarted:
+        assert shop.job(id).crashes == 0
+
+
+def test_a_killed_child_is_replaced(shop: Shop) -> None:
+    first = shop.add("sleep", 600)
+    worker = shop.start("-j", "1")
+    eventually(lambda: any(event["kind"] == "started" for event in shop.events))
+    child = next(pid for pid in children_of(worker.pid) if b"worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    shop.adapter.operator.cancel([first])
+    os.kill(child, signal.SIGKILL)
+    shop.until(first)
+    after = shop.add("echo", 1)
+    assert shop.until(after).state is State.SUCCEEDED
+
+
+def test_a_killed_launcher_is_replaced(shop: Shop) -> None:
+    pid_file = shop.directory / "pid"
+    command = shop.command(f"echo $$ > {pid_file}; exec sleep 600", shell=True)
+    worker = shop.start("-j", "1", apps=False)
+    pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text().strip()))
+    pid_file.unlink()
+    launcher = children_of(worker.pid)[0]
+    os.kill(launcher, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
+    again = int(eventually(lambda: pid_file.exists() and pid_file.read_text().strip()))
+    assert again != pid
+    assert shop.job(command).crashes == 1
+
+
+FROZEN = """
+import sys
+from qtool.engine.registry import open_broker
+from qtool.engine.worker.options import WorkerOptions
+from qtool.engine.worker.supervisor import Worker
+with open_broker(sys.argv[1]) as adapter:
+    options = WorkerOptions(apps=("tests.worker.app",), lease=1.0, burst=True)
+    print(Worker(adapter, options).run().late, flush=True)
+"""
+
+
+def test_an_outcome_after_the_lease_is_refused(shop: Shop) -> None:
+    """A worker is frozen and its job taken over; what it has to say when it thaws changes nothing."""
+    job = shop.add("sleep", 0.3)
+    worker = subprocess.Popen([sys.executable, "-c", FROZEN, shop.url], cwd=ROOT, stdout=subprocess.PIPE)
+    shop.workers.append(worker)
+    shop.until(job, State.RUNNING)
+    # Only the supervisor: its child goes on, and ends the job while nobody listens.
+    os.kill(worker.pid, signal.SIGSTOP)
+    eventually(lambda: shop.adapter.broker.maintain().rescued)
+    info = shop.job(job)
+    assert (info.state, info.crashes) == (State.RETRY, 1)
+    os.kill(worker.pid, signal.SIGCONT)
+    out, _ = worker.communicate(timeout=20)
+    info = shop.job(job)
+    assert (info.state, info.attempt, info.crashes) == (State.SUCCEEDED, 2, 1)
+    assert int(out) <= 1
