@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apsw
@@ -231,6 +232,18 @@ with open_broker(sys.argv[1]) as adapter:
     with open_broker(path) as adapter:
         assert adapter.inspector.count() == 12
         assert adapter.inspector.check() == []
+
+
+def test_a_file_that_another_is_about_to_write_is_waited_for(path: str) -> None:
+    """SQLite's own waiting does not cover the change to a WAL: it says at once that the file is locked."""
+    other = apsw.Connection(path)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.05, other.execute, ("COMMIT",))
+    timer.start()
+    with open_broker(path) as adapter:
+        assert adapter.inspector.count() == 0
+    timer.join()
+    other.close()
 
 
 # --- transactions --------------------------------------------------------------------------------------------

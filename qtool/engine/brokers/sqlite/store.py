@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -218,7 +219,7 @@ class Store:
         if version == len(MIGRATIONS):
             return
         # Only now that it is known to be ours or empty: this alone would rewrite another program's file.
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("BEGIN IMMEDIATE")
         try:
             # Looked at again under the lock: another process may have been first.
@@ -319,6 +320,21 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _use_wal(db: apsw.Connection) -> None:
+    """Raises apsw.BusyError after BUSY_SECONDS."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            # SQLite does not let two wait that both read and want to write: it turns one away at once.
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _pragma(db: apsw.Connection, name: str) -> int:
