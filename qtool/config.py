@@ -42,7 +42,9 @@ class Route(Value):
     pattern: str
     """A glob of task names."""
     queue: str | None = None
+    """The queue for jobs of tasks whose name matches GLOB; the first route that matches counts."""
     priority: int | None = None
+    """Their priority, 0 to 9."""
 
 
 class ContextEntry(Value):
@@ -50,19 +52,26 @@ class ContextEntry(Value):
 
     name: str
     broker: str
+    """Its URL, or a file."""
     read_only: bool = False
+    """Refuse commands that change anything."""
     production: bool = False
+    """Say so in every question."""
 
 
 class WorkerDefaults(Value, kw_only=True):
     """What ``qtool worker`` uses where its options say nothing."""
 
     jobs: int | None = None
+    """How many at once; one a core where nothing says."""
     pool: str | None = None
+    """``process``, ``thread`` or ``async``."""
     queues: tuple[str, ...] = ()
+    """Only these."""
     app: tuple[str, ...] = ()
+    """Modules that define tasks."""
     drain_timeout: float | None = None
-    """Seconds."""
+    """How long running jobs may go on after a signal, in seconds; for ever where nothing says."""
 
 
 class Settings(Value, kw_only=True):

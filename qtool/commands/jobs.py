@@ -30,7 +30,7 @@ def command(
     where: Where = None,
     queue: Queues = None,
     state: States = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0 for all.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="So many at most; 0 for all.")] = 100,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
 ) -> None:
     """List jobs, newest first.

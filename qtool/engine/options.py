@@ -24,30 +24,54 @@ class TaskOptions(TypedDict, total=False):
     """The options of ``@task``; the second part are Celery's names. A bare number is seconds."""
 
     name: str
+    """What jobs call it; ``module.function`` by default."""
     queue: str
+    """Where its jobs go."""
     priority: int
+    """0 (the default) to 9; the larger runs first."""
     retries: int
+    """How many errors are forgiven; none by default."""
     backoff: Seconds
+    """The longest wait before the first retry, doubled for each further one; 2 seconds by default."""
     backoff_cap: Seconds
+    """The longest wait between two attempts; an hour by default."""
     timeout: Seconds
+    """How long an attempt may run; for ever by default."""
     unique: Unique
+    """No second unfinished job with the same key: True for the same arguments, a string, or a function of them."""
     expires: Seconds
+    """Not started once this has passed since it was enqueued."""
     tags: Mapping[str, str]
+    """For filters; a call's own are added."""
 
     autoretry_for: Errors
+    """Celery's: retry only these errors, three times unless ``max_retries`` says otherwise."""
     max_retries: int | None
+    """Celery's ``retries``; None is without end."""
     default_retry_delay: Seconds
+    """Celery's: a fixed wait between attempts."""
     retry_backoff: bool | float
+    """Celery's ``backoff``; True is one second."""
     retry_backoff_max: Seconds
+    """Celery's ``backoff_cap``."""
     retry_jitter: bool
+    """Celery's: True is what happens anyway."""
     retry_kwargs: Mapping[str, Any]
+    """Celery's: ``max_retries`` and ``countdown`` for ``autoretry_for``."""
     time_limit: Seconds
+    """Celery's ``timeout``, where ``soft_time_limit`` says nothing."""
     soft_time_limit: Seconds
+    """Celery's ``timeout``."""
     ignore_result: bool
+    """Do not keep what it returns."""
     acks_late: bool
+    """Celery's: True is what happens anyway."""
     track_started: bool
+    """Celery's: taken and not needed, for a start is always recorded."""
     serializer: str
+    """Celery's: ``json`` is what happens anyway."""
     rate_limit: str
+    """Celery's: not supported yet."""
 
 
 class SendOptions(TypedDict, total=False):
@@ -60,18 +84,30 @@ class SendOptions(TypedDict, total=False):
     expires: datetime | timedelta | float
     """Not started after this time; a number is seconds from now."""
     queue: str
+    """Where the job goes."""
     priority: int
+    """0 to 9; the larger runs first."""
     retries: int
+    """How many errors are forgiven."""
     backoff: Seconds
+    """The longest wait before the first retry, doubled for each further one."""
     backoff_cap: Seconds
+    """The longest wait between two attempts."""
     timeout: Seconds
+    """How long an attempt may run."""
     unique: Unique
+    """As for ``@task``; False for none."""
     tags: Mapping[str, str]
+    """For filters, over those of the task."""
     task_id: str
+    """The job's id: enqueued again, it stands already and nothing is added."""
 
     max_retries: int
+    """Celery's ``retries``."""
     time_limit: Seconds
+    """Celery's ``timeout``, where ``soft_time_limit`` says nothing."""
     soft_time_limit: Seconds
+    """Celery's ``timeout``."""
 
 
 NOT_YET = {

@@ -1,4 +1,4 @@
-"""The states of a job and the one table of legal moves (docs/guide/states.md draws it).
+"""The states of a job and the one table of legal moves (docs/reference/states.md draws it).
 
 Every adapter is tested against :data:`TABLE` exhaustively. Celery's names map onto it at the edge.
 """

@@ -38,6 +38,7 @@ class EnqueuedRow(Value):
 
     id: str
     existing: bool
+    """It stood already: nothing was added."""
 
 
 def run(options: EnqueueOptions) -> int:

@@ -17,7 +17,9 @@ class BenchRow:
     """One figure; times are seconds."""
 
     what: str
+    """What was measured."""
     calls: int
+    """How often it was called."""
     jobs_per_second: float | None
     """None for calls that only look."""
     p50: float

@@ -17,7 +17,9 @@ class EndRow:
     id: str
     state: State
     reason: Reason | None
+    """Why it is dead."""
     error: Error | None
+    """What went wrong."""
     exit_code: int | None
     """0 if it succeeded; a command's own; 128 and the signal's number if one ended it; None if it has none."""
 
@@ -42,6 +44,7 @@ class ChunkRow:
     attempt: int | None
     """None: the last one."""
     stream: str
+    """``stdout``, ``stderr`` or ``log``."""
     offset: int
     """Where in the attempt's whole output it starts, in bytes; a gap says what was dropped."""
     text: str

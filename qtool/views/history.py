@@ -17,17 +17,22 @@ class StatsRow:
     at: datetime
     """Where the span starts."""
     seconds: int
+    """How long it is."""
     queue: str
     enqueued: int
     started: int
     succeeded: int
     retried: int
+    """Attempts that failed and were to be tried again."""
     dead: int
     cancelled: int
     expired: int
     wait_p50: float | None
+    """From ready to started: the median."""
     wait_p95: float | None
+    """What 95 of 100 did not exceed."""
     run_p50: float | None
+    """From started to ended: the median."""
     run_p95: float | None
 
     @classmethod

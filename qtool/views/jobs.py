@@ -19,10 +19,14 @@ class Error:
     """What went wrong."""
 
     type: str
+    """The exception's name; ``ExitCode`` or ``Signal`` for a command."""
     message: str
+    """What it said."""
     traceback: str | None
     exit_code: int | None
+    """A command's exit code."""
     signal: int | None
+    """The signal that ended the process."""
 
     @classmethod
     def of(cls, failure: Failure | None) -> Error | None:
@@ -46,12 +50,17 @@ class AttemptView:
     """One start of a job that did not succeed."""
 
     attempt: int
+    """Which start this was."""
     worker: str
+    """The id of the worker."""
     started_at: datetime
     finished_at: datetime
     event: str
+    """What ended it."""
     state: State
+    """Where it left the job."""
     error: Error | None
+    """What went wrong."""
 
     @classmethod
     def of(cls, attempt: Attempt) -> AttemptView:
@@ -73,32 +82,56 @@ class JobRow:
 
     id: str
     task: str
+    """The name of its task; a command is ``qtool.exec``."""
     queue: str
     state: State
     reason: Reason | None
+    """Why it is dead."""
     error: Error | None
+    """What went wrong last."""
     args: list[Any]
+    """Positional arguments; the words of a command."""
     kwargs: dict[str, Any]
+    """Named arguments."""
     priority: int
+    """0 to 9; the larger runs first."""
     created_at: datetime
+    """When it was enqueued."""
     due_at: datetime | None
+    """When it may start, or be tried again."""
     ready_at: datetime | None
+    """Since when it could have been started, for the attempt at hand or the last one."""
     expires_at: datetime | None
+    """When it is too late to start it."""
     started_at: datetime | None
+    """When its last attempt began."""
     finished_at: datetime | None
+    """When it ended."""
     attempt: int
+    """How many times it has been started."""
     failures: int
+    """How many attempts ended in an error."""
     crashes: int
+    """How many attempts took their process down."""
     worker: str | None
+    """The id of the worker that runs it, or ran it last."""
     progress: float | None
+    """0 to 1, as its code tells."""
     message: str | None
+    """What its code says it is doing."""
     unique: str | None
+    """The key that only one unfinished job may hold."""
     tags: dict[str, str]
     parents: list[str]
+    """Ids of jobs it comes after."""
     retries: int | None
+    """How many errors are forgiven; null leaves it to the task, here and in the next three."""
     backoff: float | None
+    """The longest wait before the first retry, doubled for each further one."""
     backoff_cap: float | None
+    """The longest wait between two attempts."""
     timeout: float | None
+    """How long an attempt may run."""
 
     @classmethod
     def of(cls, job: JobInfo) -> JobRow:
@@ -140,6 +173,7 @@ class JobDetail(JobRow):
     """A job with the starts that did not succeed, oldest first."""
 
     attempts: list[AttemptView]
+    """The starts that did not succeed, oldest first."""
 
     @classmethod
     def with_attempts(cls, job: JobInfo, attempts: list[Attempt]) -> JobDetail:

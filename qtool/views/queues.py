@@ -17,7 +17,9 @@ class QueueRow:
 
     queue: str
     paused: bool
+    """Nothing is started."""
     waiting: int
+    """Jobs in this state, as in the eight that follow."""
     scheduled: int
     ready: int
     running: int
@@ -27,15 +29,24 @@ class QueueRow:
     cancelled: int
     expired: int
     oldest_ready_at: datetime | None
+    """Since when the oldest ready job could have been started."""
     in_rate: float
+    """Jobs enqueued."""
     out_rate: float
+    """Jobs ended, however they did."""
     failed_rate: float
+    """Jobs dead."""
     wait_p50: float | None
+    """From ready to started: the median."""
     wait_p95: float | None
+    """What 95 of 100 did not exceed."""
     run_p50: float | None
+    """From started to ended: the median."""
     run_p95: float | None
     drain_seconds: float | None
+    """How long the ready jobs will take at these rates; null where they do not get fewer."""
     workers: int
+    """Workers that serve it."""
 
     @classmethod
     def of(cls, stats: QueueStats, workers: int) -> QueueRow:

@@ -20,7 +20,9 @@ class ReportRow:
     after: State | None
     """None: there is none any more."""
     changed: bool
+    """Whether something happened, or was asked for."""
     note: str | None
+    """Why nothing happened, or what was asked for."""
 
     @classmethod
     def of(cls, change: Change) -> ReportRow:
@@ -76,6 +78,7 @@ class PauseRow:
     queue: str
     paused: bool
     changed: bool
+    """It was not so before."""
 
 
 PAUSES = Table(

@@ -19,7 +19,9 @@ class ContextRow:
     current: bool
     """The one that commands use when nothing else is said."""
     read_only: bool
+    """Commands that change anything are refused."""
     production: bool
+    """Every question says so."""
 
 
 CONTEXTS = Table(
@@ -44,9 +46,12 @@ class CheckRow:
     """One thing the doctor looked at."""
 
     check: str
+    """What was looked at."""
     verdict: Literal["ok", "warning", "bad"]
     found: str
+    """What it is like."""
     advice: str | None = None
+    """What to do."""
 
 
 _VERDICTS = {"ok": "green", "warning": "yellow", "bad": "red"}

@@ -23,12 +23,18 @@ class WorkerRow:
     queues: list[str]
     """Empty: all of them."""
     pool: str
+    """``process``, ``thread`` or ``async``."""
     slots: int
+    """How many jobs it runs at once."""
     busy: int
+    """How many of them are taken."""
     started_at: datetime
     seen_at: datetime
+    """Its last heartbeat."""
     succeeded: int
+    """Jobs, since it started."""
     failed: int
+    """Attempts, since it started."""
 
     @classmethod
     def of(cls, info: WorkerInfo, now: float) -> WorkerRow:
