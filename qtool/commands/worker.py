@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from qtool.errors import ExitCode, UsageError
+from qtool.errors import BrokerError, ExitCode, UsageError
 from qtool.options import Common, Queues, split_names
-from qtool.views.worker import WORKER_EVENTS, WorkerEventRow
+from qtool.views.worker import WORKER_EVENTS, WorkerEventRow, event_row
 
 if TYPE_CHECKING:
     from qtool.engine.worker.options import PoolKind, WorkerOptions
@@ -21,6 +21,12 @@ qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
 qtool worker --burst -q && echo all done         # until the queues are empty
 qtool worker | jq -r 'select(.kind == "dead") | .id'
 """
+
+_BATCHES = 1000
+"""Batches of events, each of what happened in a tenth of a second, that may wait for a slow reader."""
+
+_PATIENCE = 5.0
+"""Seconds that a slow reader is waited for at the end."""
 
 POOLS = ("process", "thread", "async")
 
@@ -95,8 +101,11 @@ def _run(common: Common, options: WorkerOptions) -> int:
         _stay_here(common.settings().broker, adapter.url)
         worker = Worker(adapter, options, talk)
         talk.greet(worker.id)
-        summary = worker.run()
-        line.clear()
+        try:
+            summary = worker.run()
+        finally:
+            talk.finish()
+            line.clear()
     rate = summary.jobs / summary.seconds if summary.seconds > 0 else 0.0
     parts = [f"{summary.jobs:,} jobs", f"{summary.dead:,} failed"]
     parts += [f"{summary.retried:,} retries"] if summary.retried else []
@@ -128,7 +137,13 @@ class _Talk:
         self.wants_events = not out.quiet and not out.terminal
         self._ready = 0
         self._look_at = 0.0
+        import queue
         import sys
+
+        # Written by a thread: a reader that stalls (a pager, say) must not keep the worker from renewing its leases.
+        self._batches: queue.Queue[list[Any] | None] = queue.Queue(_BATCHES)
+        self._dropped = 0
+        self._writer: Any = None
 
         self._live = sys.stderr.isatty() and not out.quiet
 
@@ -138,10 +153,35 @@ class _Talk:
         self._out.note(f"worker {id} serves {serves} with {options.slots} {options.pool} slots; Ctrl-C ends it")
 
     def events(self, batch: list[Any]) -> None:
-        from qtool.views.worker import event_row
+        from queue import Full
+        from threading import Thread
 
-        self._out.rows(WORKER_EVENTS, [event_row(event) for event in batch])
-        self._out.flush()
+        if self._writer is None:
+            self._writer = Thread(target=self._write, name="events", daemon=True)
+            self._writer.start()
+        try:
+            self._batches.put_nowait(batch)
+        except Full:
+            self._dropped += len(batch)
+
+    def _write(self) -> None:
+
+        while (batch := self._batches.get()) is not None:
+            self._out.rows(WORKER_EVENTS, [event_row(event) for event in batch])
+            self._out.flush()
+
+    def finish(self) -> None:
+        """Write what is left, for a reader that still reads."""
+        if self._writer is not None:
+            from queue import Full
+
+            try:
+                self._batches.put(None, timeout=_PATIENCE)
+                self._writer.join(_PATIENCE)
+            except Full:
+                pass
+        if self._dropped:
+            self._out.warn(f"{self._dropped:,} events were not written: nobody read them in time")
 
     def say(self, message: str) -> None:
         self._out.warn(message)
@@ -161,5 +201,9 @@ class _Talk:
         from qtool.engine.states import State
 
         mine = self._options.queues
-        queues = self._adapter.inspector.snapshot().queues
+        try:
+            queues = self._adapter.inspector.snapshot().queues
+        except BrokerError:
+            # The worker itself says so, and goes on.
+            return
         self._ready = sum(queue.counts[State.READY] for queue in queues if not mine or queue.name in mine)

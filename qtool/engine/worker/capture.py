@@ -13,7 +13,8 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
-from qtool.engine.output import HEAD, TAIL
+from qtool.engine.output import HEAD
+from qtool.engine.worker.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,64 +22,42 @@ if TYPE_CHECKING:
 EVERY = 0.2
 """Seconds between two messages of a job that writes more than its head."""
 
-_SLACK = 4 * TAIL
-
-Send = "Callable[[list[tuple[str, int, bytes]]], None]"
-"""Takes pieces of output: stream, how many bytes were dropped before it, data."""
+Piece = tuple[str, int, bytes]
+"""Stream, how many bytes were dropped before it, data."""
 
 
 class Recorder:
     """One run's output on its way to the supervisor."""
 
-    __slots__ = ("_held", "_pieces", "_send", "_sent_at", "_written")
+    __slots__ = ("_output", "_send", "_sent", "_sent_at")
 
-    def __init__(self, send: Callable[[list[tuple[str, int, bytes]]], None]) -> None:
+    def __init__(self, send: Callable[[list[Piece]], None]) -> None:
         self._send = send
-        self._pieces: list[tuple[str, int, bytes]] = []
-        self._held = 0
-        self._written = 0
+        self._output: Output | None = None
+        self._sent = 0
         self._sent_at = 0.0
 
     def write(self, stream: str, data: bytes) -> None:
         """Keep ``data``, and send what is due."""
-        self._written += len(data)
-        self._held += len(data)
-        skipped = 0
-        if len(data) > _SLACK:
-            # A single huge write: its own head and tail are all that can be kept of it.
-            self._pieces.append((stream, 0, data[:HEAD]))
-            skipped = len(data) - HEAD - TAIL
-            data = data[-TAIL:]
-            self._held += HEAD + TAIL - (HEAD + skipped + TAIL)
-        self._pieces.append((stream, skipped, data))
-        if self._written <= HEAD:
+        output = self._output
+        if output is None:
+            output = self._output = Output()
+        output.add(stream, data)
+        if output.offset <= HEAD:
             if data.endswith(b"\n"):
                 self.flush()
         elif time.monotonic() - self._sent_at >= EVERY:
             self.flush()
-        elif self._held > _SLACK:
-            self._trim()
 
     def flush(self) -> None:
         """Send what is held."""
-        if self._pieces:
-            pieces, self._pieces, self._held = self._pieces, [], 0
+        if self._output:
+            pieces = []
+            for stream, offset, data in self._output.take():
+                pieces.append((stream, offset - self._sent, data))
+                self._sent = offset + len(data)
             self._sent_at = time.monotonic()
             self._send(pieces)
-
-    def _trim(self) -> None:
-        """Drop from the front, down to the tail; what is dropped is counted."""
-        dropped = 0
-        while self._held > TAIL:
-            stream, skipped, data = self._pieces[0]
-            if self._held - len(data) < TAIL:
-                break
-            dropped += skipped + len(data)
-            self._held -= len(data)
-            del self._pieces[0]
-        if dropped and self._pieces:
-            stream, skipped, data = self._pieces[0]
-            self._pieces[0] = (stream, skipped + dropped, data)
 
 
 recorder: ContextVar[Recorder | None] = ContextVar("qtool.recorder", default=None)

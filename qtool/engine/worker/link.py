@@ -13,7 +13,7 @@ from qtool.engine.current import CurrentJob, JobCancelled, JobTimeout
 from qtool.engine.job import NOTHING, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import wire
-from qtool.engine.worker.capture import Recorder
+from qtool.engine.worker.capture import Piece, Recorder
 from qtool.errors import AppNotImported, Undecodable, UnknownTask
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Run:
         """The encoded arguments, fetched from the supervisor if they were too large for a message."""
         return self.lease.body or self.link.fetch(self.serial)
 
-    def send_output(self, pieces: list[tuple[str, int, bytes]]) -> None:
+    def send_output(self, pieces: list[Piece]) -> None:
         self.link.send((wire.OUTPUT, self.serial, pieces, self.link.in_pipes()))
 
     def send_progress(self, fraction: float | None, text: str | None) -> None:

@@ -85,20 +85,16 @@ class Outbox:
         batch = self.waiting
         applied = self._broker.settle(batch)
         self.waiting = []
-        counts, events = self.counts, self.events
-        due: float | None = None
-        for settlement, stands in zip(batch, applied, strict=True):
-            if not stands:
-                self.late += 1
-                continue
-            counts[settlement.state] += 1
-            if settlement.event is not Event.SUCCESS:
-                again = settlement.due_at or (settlement.at if settlement.state is State.READY else None)
-                if again is not None and (due is None or again < due):
-                    due = again
-            if events is not None:
-                events.append(_ended(settlement))
-        return due
+        if not all(applied):
+            self.late += applied.count(False)
+            batch = [settlement for settlement, stands in zip(batch, applied, strict=True) if stands]
+        others = [settlement for settlement in batch if settlement.event is not Event.SUCCESS]
+        self.counts[State.SUCCEEDED] += len(batch) - len(others)
+        for settlement in others:
+            self.counts[settlement.state] += 1
+        if self.events is not None:
+            self.events += map(_ended, batch)
+        return min((due for settlement in others if (due := _due(settlement)) is not None), default=None)
 
     def tell(self) -> None:
         """Hand the events to the listener."""
@@ -120,6 +116,11 @@ class Outbox:
             killed=killed,
             abandoned=len(self.waiting),
         )
+
+
+def _due(settlement: Settlement) -> float | None:
+    """When the job is ready again; None if it never will be."""
+    return settlement.at if settlement.state is State.READY else settlement.due_at
 
 
 def _event(lease: Lease, at: float, kind: str) -> WorkerEvent:

@@ -15,7 +15,7 @@ from qtool.engine.worker.runs import Floor, Run, Why
 from qtool.errors import AppNotImported, QtoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from qtool.engine.worker.options import WorkerOptions
 
@@ -175,11 +175,10 @@ class Pool:
 
     def _receive(self, child: Child) -> None:
         """Read all messages of a process that are there."""
-        receive, decode, jobs, runs = child.sock.recv, wire.decode, child.jobs, self.runs
+        jobs, runs = child.jobs, self.runs
         done = self._floor.outbox.done
         count, seconds = 0, 0.0
-        while (data := self._message(child, receive)) is not None:
-            message = decode(data)
+        for message in self._messages(child):
             if message[0] != wire.DONE:
                 self._other(child, message)
                 continue
@@ -199,21 +198,21 @@ class Pool:
             child.moved_at = self._starter.clock.monotonic()
             self._floor.learn(count, seconds)
 
-    def _message(self, child: Child, receive: Callable[[int], bytes]) -> bytes | None:
-        """The next whole message; None when there is none now."""
+    def _messages(self, child: Child) -> Iterator[list[Any]]:
+        """All that are there."""
+        receive, decode, parts = child.sock.recv, wire.decode, wire.PARTS
         while True:
             try:
                 data = receive(wire.BUFFER)
             except OSError:
-                # None there, or the process has just died.
-                return None
+                # None is there, or the process has just died.
+                return
             if not data:
-                return None
-            if data[0] not in wire.PARTS:
-                return data
-            whole = child.parts.add(data)
-            if whole is not None:
-                return whole
+                return
+            if data[0] not in parts:
+                yield decode(data)
+            elif (whole := child.parts.add(data)) is not None:
+                yield decode(whole)
 
     def _other(self, child: Child, message: list[Any]) -> None:
         kind = message[0]

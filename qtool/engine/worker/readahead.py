@@ -8,6 +8,9 @@ HORIZON = 0.010
 MOST = 1024
 """Jobs a worker holds at most beyond its slots, however short they are."""
 
+MOST_A_SLOT = 400
+"""As many as a socket's buffer takes."""
+
 _OVERHEAD = 20e-6
 """Seconds a job costs around its own run; keeps the window of no-ops finite."""
 
@@ -18,7 +21,7 @@ class ReadAhead:
     __slots__ = ("_ahead", "_mean", "_most")
 
     def __init__(self, slots: int) -> None:
-        self._most = max(1, min(MOST // slots, 256))
+        self._most = max(1, min(MOST // slots, MOST_A_SLOT))
         self._mean = HORIZON
         self._ahead = 0
 

@@ -10,10 +10,10 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Adapter, Bell, WorkerInfo
+from qtool.engine.broker import Adapter, Bell, Renewal, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
-from qtool.engine.job import EXEC, Lease
+from qtool.engine.job import EXEC, Cancel, Lease
 from qtool.engine.states import State
 from qtool.engine.worker.commands import Commands
 from qtool.engine.worker.options import Listener, Silence, Summary, WorkerOptions
@@ -285,7 +285,7 @@ class Worker:
             want = window - held
             if self._options.max_jobs is not None:
                 want = min(want, self._options.max_jobs - self._claimed)
-            if want > 0 and (want * 2 >= window or pool.active + commands.active < slots):
+            if want > 0 and (want * 2 >= window or held < slots):
                 self._claim(want)
         waiting = self._waiting
         while waiting and commands.active + pool.active < slots:
@@ -386,11 +386,25 @@ class Worker:
                 self._lose_all()
             return False
         self._renewed_at = started
+        if renewal.lost or renewal.cancelled:
+            self._withdraw(renewal)
         for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
             if ids:
                 self._pool.stop_job(ids, why)
                 self._commands.stop_job(ids, why)
         return True
+
+    def _withdraw(self, renewal: Renewal) -> None:
+        """What is no longer ours, or no longer wanted, and has not started, must not start."""
+        pool = self._pool
+        pool.backlog.extend(pool.recall())
+        for queue in (pool.backlog, self._waiting):
+            for lease in list(queue):
+                if lease.id in renewal.lost:
+                    queue.remove(lease)
+                elif lease.id in renewal.cancelled:
+                    queue.remove(lease)
+                    self.outbox.end(lease, Cancel())
 
     def _lose_all(self) -> None:
         """The leases are about to run out unseen: what runs must not overlap with its next attempt elsewhere."""
@@ -432,6 +446,7 @@ class Worker:
         self._stage += 1
         running = self._pool.active + self._commands.active
         if self._stage == 1:
+            self._pool.stopping = True
             self._return([*self._pool.recall(), *self._waiting])
             self._waiting.clear()
             running = self._pool.active + self._commands.active

@@ -22,6 +22,9 @@ INLINE = 48 * 1024
 BUFFER = 128 * 1024
 """Bytes of the largest message."""
 
+_ROOM = 208 * 1024
+"""Bytes asked for in a socket's buffer; the most that Linux grants anyone by default, who then gets twice that."""
+
 _PART = 96 * 1024
 _MORE, _LAST = b"\xc1", b"\xc0"
 PARTS = frozenset(_MORE + _LAST)
@@ -42,7 +45,11 @@ decode = msgspec.msgpack.Decoder().decode
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """Two connected ends that keep message boundaries and order."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        # Room for some 500 small messages: the kernel counts each as nearly a kilobyte.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+    return ends
 
 
 def send(sock: socket.socket, message: Any) -> None:
