@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -114,3 +115,10 @@ def test_many_at_once_and_never_more_than_the_slots(shop: Shop) -> None:
         running += 1 if line == "+" else -1
         most = max(most, running)
     assert 2 <= most <= 3
+
+
+def test_a_burst_over_nothing_ends_at_once(shop: Shop) -> None:
+    assert shop.burst(apps=False) == 0
+    said = re.search(r"0 jobs, 0 failed in (\d+)ms", shop.stderr)
+    assert said is not None
+    assert int(said[1]) < 400

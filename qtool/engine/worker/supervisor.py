@@ -122,6 +122,8 @@ class Worker:
         self._broker.extend(self._info(), [], self._options.lease)
         self._upkeep()
         self.timers.at(self._renewed_at + self._options.lease / 3, self._heartbeat)
+        # The first round looks for jobs before it sleeps.
+        self.timers.at(self._renewed_at, _nothing)
         if self._options.apps:
             self._pool.start()
 
