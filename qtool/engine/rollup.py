@@ -112,12 +112,12 @@ class Tally:
         self.wait_total += other.wait_total
         self.run_total += other.run_total
 
-    def waited(self, seconds: float) -> None:
-        """A job was started this long after it became ready."""
+    def waited(self, seconds: float, jobs: int = 1) -> None:
+        """So many jobs were started this long after they became ready."""
         seconds = max(0.0, seconds)
         index = bucket_of(seconds)
-        self.wait[index] = self.wait.get(index, 0) + 1
-        self.wait_total += seconds
+        self.wait[index] = self.wait.get(index, 0) + jobs
+        self.wait_total += seconds * jobs
 
     def ran(self, seconds: float) -> None:
         """A run ended this long after it began."""

@@ -58,7 +58,12 @@ def test_nothing_that_is_bounded_sorts_more_than_its_stretch(adapter: Adapter) -
 @pytest.mark.parametrize("where", ["error~x", "state:dead or task:a*", 'tag.team=billing not args~"x"'])
 def test_a_listing_walks_in_its_own_order(adapter: Adapter, oldest_first: bool, after: int | None, where: str) -> None:
     condition, values = parse(where).sql(0.0)
-    for run, walks in ((None, "jobs"), (("q", "ready", 1), "SEARCH jobs USING INDEX jobs_state (queue=? AND state=?")):
+    ends = (
+        (None, "jobs"),
+        (("q", "ready", 1), "SEARCH jobs USING INDEX jobs_state (queue=? AND state=?"),
+        (("q", "running", 1), "SEARCH jobs USING INDEX jobs_running (queue=?"),
+    )
+    for run, walks in ends:
         steps = plan(adapter, *_stretch(run, condition, values, after, 101, oldest_first))
         assert walks in steps[0]
         assert not any("TEMP B-TREE" in step for step in steps), steps

@@ -126,8 +126,12 @@ class SqliteInspector:
             condition, values = where.sql(self._clock.now())
             if runs is None:
                 return int(db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).get)
-            counting = f"SELECT count(*) FROM jobs WHERE queue = ? AND state = ? AND ({condition})"
-            return sum(int(db.execute(counting, (queue, state, *values)).get) for queue, state, _ in runs)
+            total = 0
+            for run in runs:
+                index, term, whose = _run(*run)
+                counting = f"SELECT count(*) FROM jobs {index} WHERE {term} AND ({condition})"
+                total += int(db.execute(counting, (*whose, *values)).get)
+            return total
 
     def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
         with self._store.read() as db:
@@ -199,21 +203,29 @@ def _stretch(
     """One walk along an index, and its values."""
     terms: list[str] = []
     bound: list[Any] = []
+    index = "NOT INDEXED"
     if run is not None:
-        terms.append("queue = ? AND state = ?")
-        bound += run[:2]
+        index, term, whose = _run(*run)
+        terms.append(term)
+        bound += whose
     if after is not None:
         terms.append("seq > ?" if oldest_first else "seq < ?")
         bound.append(after)
     if condition:
         terms.append(f"({condition})")
         bound += values
-    index = "INDEXED BY jobs_state" if run is not None else "NOT INDEXED"
     text = (
         f"SELECT {JOB_COLUMNS} FROM jobs {index} {'WHERE ' + ' AND '.join(terms) if terms else ''} "
         f"ORDER BY seq {'ASC' if oldest_first else 'DESC'} LIMIT {int(limit)}"
     )
     return text, bound
+
+
+def _run(queue: str, state: str, _: int = 0) -> tuple[str, str, tuple[str, ...]]:
+    """Where the jobs of a queue in a state stand in the order of enqueueing: index, condition, its values."""
+    if state == State.RUNNING:
+        return "INDEXED BY jobs_running", "queue = ? AND token IS NOT NULL", (queue,)
+    return "INDEXED BY jobs_state", "queue = ? AND state = ? AND token IS NULL", (queue, state)
 
 
 def _key(row: Row) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import LEASE_SECONDS, Maintenance, Receipt, Renewal, Topic, WorkerInfo
@@ -229,15 +230,19 @@ def _claim_order(row: Row) -> tuple[int, float, int]:
     return (-row[11], row[10], row[9])
 
 
+def _ready_at(row: Row) -> float:
+    return float(row[10])
+
+
 def _count_out(queue: str, taken: list[Row], ledger: Ledger) -> None:
     if not taken:
         return
     ledger.move(queue, State.READY, State.RUNNING, len(taken))
     tally = ledger.tally(queue)
     tally.count("started", len(taken))
-    now, waited = ledger.now, tally.waited
-    for row in taken:
-        waited(now - row[10])
+    # They are in order, and what was enqueued together has been ready for equally long.
+    for ready_at, together in groupby(taken, key=_ready_at):
+        tally.waited(ledger.now - ready_at, sum(1 for _ in together))
 
 
 def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:

@@ -101,12 +101,12 @@ DELETE FROM workers WHERE id = ?;
 
 -- name: held_by
 SELECT seq, queue, attempt, crashes, started_at, cancel FROM jobs
-WHERE state = 'running' AND worker = :worker
+WHERE token IS NOT NULL AND worker = :worker
   AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 
 -- name: holders
 SELECT DISTINCT worker FROM jobs
-WHERE state = 'running' AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
+WHERE token IS NOT NULL AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 
 -- name: give_back
 UPDATE jobs
@@ -219,5 +219,6 @@ ORDER BY start, rowid;
 
 -- name: old_finished
 SELECT seq, queue, state FROM (
-    SELECT seq, queue, state, finished_at FROM jobs WHERE queue = :queue AND state = :state ORDER BY seq LIMIT 1000
+    SELECT seq, queue, state, finished_at FROM jobs
+    WHERE queue = :queue AND state = :state AND token IS NULL ORDER BY seq LIMIT 1000
 ) WHERE finished_at < :before;

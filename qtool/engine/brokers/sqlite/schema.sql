@@ -46,8 +46,10 @@ CREATE TABLE jobs (
 
 -- The claim's own order.
 CREATE INDEX jobs_ready ON jobs (queue, priority DESC, ready_at, seq) WHERE state = 'ready';
--- Every listing is a merge of runs of this one; the counters tell which runs are not empty.
-CREATE INDEX jobs_state ON jobs (queue, state, seq);
+-- Every listing is a merge of runs of these two; the counters tell which runs are not empty. What runs has an index of
+-- its own, small and always at hand, so that starting a job moves nothing in the large one but takes it out.
+CREATE INDEX jobs_state ON jobs (queue, state, seq) WHERE token IS NULL;
+CREATE INDEX jobs_running ON jobs (queue, seq) WHERE token IS NOT NULL;
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_expiry ON jobs (expires_at)
     WHERE expires_at IS NOT NULL AND finished_at IS NULL AND token IS NULL;
