@@ -69,7 +69,8 @@ class BadDuration(UsageError):
 
 
 class BadTime(UsageError):
-    """'{text}' is not a time: write it as ISO 8601 (2026-01-31T09:00, with Z or an offset for another zone) or as +5m."""
+    """'{text}' is not a time: write it as ISO 8601 (2026-01-31T09:00, with Z or an offset for another zone), or from
+    now on as +5m or -5m."""
 
 
 class BadJSON(UsageError):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine import current
@@ -54,7 +55,8 @@ def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None
             args = (job, *args)
         value = task.function(*args, **kwargs)
         if task.is_async:
-            value = _loop().run(_bounded(value, timeout))
+            # The runner would keep the context it was made in: that of the thread's first job, or of none.
+            value = _loop().run(_bounded(value, timeout), context=copy_context())
     except KeyboardInterrupt:
         _drop_loop()
         raise

@@ -13,6 +13,7 @@ import pytest
 from qtool.engine import job as outcomes
 from qtool.engine import tasks
 from qtool.engine.current import CurrentJob
+from qtool.engine.job import HTTP
 from qtool.engine.run import run
 from tests.api.server import Answer, serving
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def call(url: str, **kwargs: Any) -> Outcome:
-    return run(tasks.find(tasks.HTTP), CurrentJob("019a", "qtool.http", "default"), json.dumps([[url], kwargs]))
+    return run(tasks.find(HTTP), CurrentJob("019a", "qtool.http", "default"), json.dumps([[url], kwargs]))
 
 
 def result(outcome: Outcome) -> Any:

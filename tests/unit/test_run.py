@@ -324,6 +324,15 @@ def test_a_loop_that_was_broken_into_is_not_used_again() -> None:
     assert loops[0] is not loops[1]
 
 
+def test_each_async_task_in_a_thread_knows_its_own_job() -> None:
+    async def which() -> str:
+        return current_job().id
+
+    for id in ("019a", "019b"):
+        made: Task[..., Any, Any] = Task(which, "shop.send")
+        assert run(made, CurrentJob(id, "shop.send", "mail"), "[[], {}]") == outcomes.Done(json.dumps(id))
+
+
 def test_an_async_task_times_out() -> None:
     made: Task[..., Any, Any] = Task(_asynchronous, "shop.send")
     ended = run(made, a_job(), "[[60], {}]", timeout=0.01)

@@ -14,7 +14,7 @@ import pytest
 
 from qtool import Task, shared_task, task
 from qtool.engine import tasks
-from qtool.engine.job import UNSAID, Policy
+from qtool.engine.job import HTTP, UNSAID, Policy
 from qtool.engine.options import UNLIMITED, moment
 from qtool.errors import AppNotImported, BadName, UnknownTask
 
@@ -310,7 +310,7 @@ def test_modules_below_an_app_are_found_when_they_are_needed(app: Callable[..., 
 
 
 def test_the_webhook_is_built_in() -> None:
-    assert tasks.find(tasks.HTTP).name == "qtool.http"
+    assert tasks.find(HTTP).name == "qtool.http"
 
 
 @pytest.mark.parametrize(
