@@ -185,7 +185,7 @@ class Command:
             if job is None:
                 changes.append(Change(id, None, None, "no such job"))
             elif job.state in self.applies:
-                changes.append(Change(id, job.state, self.after, "dry run: nothing was changed"))
+                changes.append(Change(id, job.state, self.after, "dry run"))
             else:
                 changes.append(Change(id, job.state, job.state, f"it is {job.state}"))
         return changes

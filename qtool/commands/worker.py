@@ -42,8 +42,9 @@ def command(
         int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=4096, help="How many at once. [one a core]")
     ] = None,
     pool: Annotated[
-        str, typer.Option("--pool", metavar="POOL", help="process, thread or async: where Python tasks run.")
-    ] = "process",
+        str | None,
+        typer.Option("--pool", metavar="POOL", help="process, thread or async: where Python tasks run. [process]"),
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when the queues are empty.")] = False,
     max_jobs: Annotated[
         int | None, typer.Option("--max-jobs", metavar="N", min=1, help="End after starting N jobs.")
@@ -64,20 +65,24 @@ def command(
 
     TERM or INT (Ctrl-C) lets running jobs finish and gives back what has not started. A second one asks running jobs to
     stop and puts them back into their queues, a third kills them. Exit code 1 says that something had to be killed.
+
+    What is not said here is taken from [worker] in the configuration file.
     """
     from qtool.engine.times import parse_duration
     from qtool.engine.worker.options import WorkerOptions
 
-    if pool not in POOLS:
-        raise UsageError(why=f"There is no pool {pool!r}. Choose one of {', '.join(POOLS)}.")
+    usual = common.settings().worker
+    kind = pool or usual.pool or "process"
+    if kind not in POOLS:
+        raise UsageError(why=f"There is no pool {kind!r}. Choose one of {', '.join(POOLS)}.")
     options = WorkerOptions(
-        queues=split_names(queues),
-        slots=slots or _cores(),
-        pool=cast("PoolKind", pool),
-        apps=split_names(apps),
+        queues=split_names(queues) or usual.queues,
+        slots=slots or usual.jobs or _cores(),
+        pool=cast("PoolKind", kind),
+        apps=split_names(apps) or usual.app,
         burst=burst,
         max_jobs=max_jobs,
-        drain_timeout=parse_duration(drain_timeout) if drain_timeout else None,
+        drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,
     )
     return _run(common, options)
 
@@ -107,7 +112,7 @@ def _run(common: Common, options: WorkerOptions) -> int:
             talk.finish()
             line.clear()
     rate = summary.jobs / summary.seconds if summary.seconds > 0 else 0.0
-    parts = [f"{summary.jobs:,} jobs", f"{summary.dead:,} failed"]
+    parts = [f"{summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'}", f"{summary.dead:,} failed"]
     parts += [f"{summary.retried:,} retries"] if summary.retried else []
     parts += [f"{summary.cancelled:,} cancelled"] if summary.cancelled else []
     parts += [f"{summary.late:,} refused as late"] if summary.late else []

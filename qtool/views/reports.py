@@ -20,7 +20,7 @@ class ReportRow:
     after: State | None
     """None: there is none any more."""
     changed: bool
-    """Whether something happened, or was asked for."""
+    """Whether something happened, or was asked for; in a dry run, whether it would."""
     note: str | None
     """Why nothing happened, or what was asked for."""
 

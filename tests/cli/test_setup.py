@@ -72,6 +72,17 @@ def test_routes_retention_and_worker_defaults(config: Path) -> None:
     assert (settings.worker.jobs, settings.worker.queues) == (4, ("a",))
 
 
+def test_a_worker_takes_from_the_file_what_its_options_do_not_say(config: Path, bench: Bench, spawn: Any) -> None:
+    config.write_text('[worker]\njobs = 3\npool = "thread"\nqueues = ["email", "bulk"]\n')
+    assert "serves email, bulk with 3 thread slots" in spawn("worker", "--burst").err
+    ran = spawn("worker", "--burst", "-Q", "email", "-j", "2", "--pool", "async")
+    assert "serves email with 2 async slots" in ran.err
+    config.write_text('[worker]\napp = "no_such_module"\n')
+    ran = spawn("worker", "--burst")
+    assert ran.code == 2
+    assert "no_such_module" in ran.err
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

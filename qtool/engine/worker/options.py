@@ -64,8 +64,8 @@ class Summary(Value, kw_only=True):
 
     @property
     def jobs(self) -> int:
-        """Attempts that ended."""
-        return self.succeeded + self.dead + self.retried + self.cancelled
+        """How many ended; one that is to be retried has not."""
+        return self.succeeded + self.dead + self.cancelled
 
     @property
     def clean(self) -> bool:
