@@ -118,7 +118,11 @@ def _root(
 def _usage(error: _click.exceptions.ClickException) -> int:
     """A mistake on the command line: what is wrong, then where to read on."""
     context = getattr(error, "ctx", None)
-    sys.stderr.write(f"qtool: {error.format_message()}\n")
+    message = error.format_message()
+    if context is not None and context.parent is None and isinstance(error, _click.exceptions.NoSuchOption):
+        message = message.rstrip(".") + ("" if message.endswith("?") else ".")
+        message += " Options of a command stand after its name, as in 'qtool queues -b jobs.db'."
+    sys.stderr.write(f"qtool: {message}\n")
     if context is not None:
         sys.stderr.write(f"{context.get_usage()}\nTry '{context.command_path} --help'.\n")
     return int(ExitCode.USAGE)
@@ -135,6 +139,11 @@ class ExampleCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self.prepare(args) if self.prepare else args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        # Typer puts what must be there into braces, which no manual does.
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1] if piece[0] == "{" and piece[-1] == "}" else piece for piece in pieces]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_help(self, ctx, formatter, self.examples)

@@ -30,7 +30,7 @@ def use_context(settings: Settings, name: str) -> None:
 
 
 def add_context(settings: Settings, name: str, url: str, *, read_only: bool, production: bool) -> None:
-    """Add a context or replace it. Raises BadName, BadConfig, UnknownScheme."""
+    """Add a context or replace it. Raises BadName, BadConfig."""
     if not _NAME.fullmatch(name):
         raise BadName(what="The context", name=name, why="use letters, digits, - and _")
     entry: dict[str, Any] = {"broker": url}

@@ -15,7 +15,7 @@ ROW = ContextRow
 EXAMPLES = """
 qtool context                  # which broker is in use, and why
 qtool context add work sqlite:///srv/jobs.db
-qtool context add live redis://queue:6379/0 --production
+qtool context add live sqlite:///srv/live.db --production
 qtool context use work
 qtool jobs -c live             # for one command
 """

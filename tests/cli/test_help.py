@@ -81,6 +81,14 @@ def test_a_slip_gets_a_suggestion(call: Any) -> None:
     ran = call("jobs", "--limti", "3")
     assert ran.code == 2
     assert "--limit" in ran.err
+    ran = call("-b", "jobs.db", "queues")
+    assert ran.code == 2
+    assert "stand after its name" in ran.err
+
+
+def test_what_must_be_given_stands_bare_in_the_usage(call: Any) -> None:
+    assert call("show", "-h").out.startswith("Usage: qtool show [OPTIONS] ID\n")
+    assert call("wait", "-h").out.startswith("Usage: qtool wait [OPTIONS] [ID…]\n")
 
 
 @pytest.mark.parametrize(
