@@ -241,7 +241,12 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         "pause": ["pause", "q"],
         "resume": ["resume", "q"],
         "purge": ["purge", "q", "-y"],
+        "enqueue": ["enqueue", "a.b", "x", "-Q", "s", "-o", "jsonl"],
+        "worker": ["worker", "-Q", "w", "--burst"],
+        "bench": ["bench", "--jobs", "200"],
     }
+    bench.add(2, queue="w", task="qtool.exec", args=("true",))
+    assert {name for name in SUMMARIES if schema_of(name) is not None} == {*calls, "result"}
     for name, arguments in calls.items():
         schema = schema_of(name)
         assert schema is not None, name
