@@ -18,12 +18,12 @@ from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
 from qtool.engine.worker.descriptors import unnamed_file
 from qtool.engine.worker.process import PIPE, signal_name
-from qtool.engine.worker.runs import Floor, Run, Why
+from qtool.engine.worker.runs import Run, Why
 from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Slate
-    from qtool.engine.clock import Clock
+    from qtool.engine.worker.floor import Floor
 
 SETTLE_IN = 0.02
 """Seconds after which a command that still runs has its output read as it comes; most have ended by then."""
@@ -53,9 +53,9 @@ class Command(Run):
 class Commands:
     """All command jobs of a worker."""
 
-    def __init__(self, slots: int, first_slot: int, floor: Floor, clock: Clock, slate: Slate | None) -> None:
+    def __init__(self, slots: int, first_slot: int, floor: Floor, slate: Slate | None) -> None:
         self._floor = floor
-        self._clock = clock
+        self._clock = floor.clock
         self._slate = slate
         self._free = list(range(first_slot + slots - 1, first_slot - 1, -1))
         self._serial = 0
@@ -78,7 +78,7 @@ class Commands:
             start_new_session=True,
         )
         far.close()
-        self._floor.watch(self._sock.fileno(), self._replies)
+        self._floor.reactor.watch(self._sock.fileno(), self._replies)
 
     def guard(self, group: int) -> None:
         """Have this process group killed should the supervisor die."""
@@ -125,7 +125,7 @@ class Commands:
         """Its commands run on without a parent that knows them: end them, and start over."""
         assert self._sock is not None
         assert self._process is not None
-        self._floor.unwatch(self._sock.fileno())
+        self._floor.reactor.unwatch(self._sock.fileno())
         self._sock.close()
         self._process.wait()
         for command in list(self.running.values()):
@@ -181,13 +181,13 @@ class Commands:
 
     def _set_timers(self, command: Command) -> None:
         now = self._clock.monotonic()
-        self._floor.timers.at(now + SETTLE_IN, partial(self._watch, command))
+        self._floor.reactor.at(now + SETTLE_IN, partial(self._watch, command))
         if command.lease.options is not None:
             from qtool.engine.codec import decode_options
 
             command.limit = decode_options(command.lease.options)[0].timeout
             if command.limit is not None:
-                self._floor.timers.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
+                self._floor.reactor.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
 
     # --- output --------------------------------------------------------------------------------------
 
@@ -196,13 +196,13 @@ class Commands:
         if command.serial in self.running and not command.watched:
             command.watched = True
             for stream, fd in command.pipes.items():
-                self._floor.watch(fd, partial(self._read, command, stream))
+                self._floor.reactor.watch(fd, partial(self._read, command, stream))
 
     def _read(self, command: Command, stream: str) -> None:
         data = os.read(command.pipes[stream], PIPE)
         if data:
             command.output.add(stream, data)
-            self._floor.news(command)
+            self._floor.news.add(command)
             return
         self._close_pipe(command, stream)
         if command.status is not None and not command.pipes:
@@ -211,7 +211,7 @@ class Commands:
     def _close_pipe(self, command: Command, stream: str) -> None:
         fd = command.pipes.pop(stream)
         if command.watched:
-            self._floor.unwatch(fd)
+            self._floor.reactor.unwatch(fd)
         os.close(fd)
 
     def _exited(self, command: Command, status: int) -> None:
@@ -232,7 +232,7 @@ class Commands:
             self._judge(command)
             return
         self._watch(command)
-        self._floor.timers.at(self._clock.monotonic() + LINGER, partial(self._give_up, command))
+        self._floor.reactor.at(self._clock.monotonic() + LINGER, partial(self._give_up, command))
 
     def _give_up(self, command: Command) -> None:
         """Something that the command left behind still holds its pipes: the job has ended all the same."""
@@ -289,15 +289,15 @@ class Commands:
         command.why = why
         self._request(launcher.KILL, command.serial, signal.SIGTERM)
         when = self._clock.monotonic() + self._floor.grace
-        self._floor.timers.at(when, partial(self._kill, command))
+        self._floor.reactor.at(when, partial(self._kill, command))
 
     def _kill(self, command: Command) -> None:
         if command.serial in self.running and command.status is None:
             if command.why is Why.SHUTDOWN:
-                self._floor.killed()
+                self._floor.outbox.killed += 1
             self._request(launcher.KILL, command.serial, signal.SIGKILL)
 
-    def stop_job(self, ids: frozenset[str], why: Why) -> None:
+    def stop_jobs(self, ids: frozenset[str], why: Why) -> None:
         """Ask the commands of these jobs to stop."""
         for command in list(self.running.values()):
             if command.lease.id in ids:
@@ -321,7 +321,7 @@ class Commands:
     def close(self) -> None:
         """End the launcher; it kills what is left."""
         if self._sock is not None and self._process is not None:
-            self._floor.unwatch(self._sock.fileno())
+            self._floor.reactor.unwatch(self._sock.fileno())
             self._sock.close()
             self._process.wait()
             self._sock = None

@@ -31,6 +31,8 @@ class Outbox:
         self.counts = dict.fromkeys(State, 0)
         """How many settlements led to each state."""
         self.late = 0
+        self.killed = 0
+        """Runs that had to be killed for the worker to end."""
         self.events: list[WorkerEvent] | None = [] if listener.wants_events else None
 
     def done(
@@ -102,7 +104,7 @@ class Outbox:
             batch, self.events = self.events, []
             self._listener.events(batch)
 
-    def summary(self, *, running: int = 0, killed: int = 0) -> Summary:
+    def summary(self, *, running: int = 0) -> Summary:
         """What was done so far."""
         counts = self.counts
         return Summary(
@@ -113,7 +115,7 @@ class Outbox:
             late=self.late,
             running=running,
             seconds=self._clock.monotonic() - self._started,
-            killed=killed,
+            killed=self.killed,
             abandoned=len(self.waiting),
         )
 

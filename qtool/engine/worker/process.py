@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,10 +14,7 @@ from qtool.engine.job import Failure, Lease
 from qtool.engine.worker import wire
 
 if TYPE_CHECKING:
-    import socket
-
     from qtool.engine.broker import Slate
-    from qtool.engine.clock import Clock
     from qtool.engine.worker.commands import Commands
     from qtool.engine.worker.options import WorkerOptions
 
@@ -69,6 +67,21 @@ class Child:
         for stream in self.pipes:
             self.read_pipe(stream)
 
+    def take_back(self) -> dict[int, Lease]:
+        """The jobs that the process has not read, by serial number; they will not start there."""
+        taken: dict[int, Lease] = {}
+        # Before its first job what lies there are its settings.
+        while self.jobs:
+            try:
+                data = self.far.recv(wire.BUFFER, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            serial = wire.decode(data)[0]
+            taken[serial] = self.jobs.pop(serial)
+        return taken
+
     def interrupt(self, serial: int, why: str, limit: float | None) -> None:
         """Ask the process to break into a run."""
         with suppress(OSError):
@@ -81,13 +94,17 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
+    def hang_up(self) -> None:
+        """Let go of it: it ends when it notices."""
+        for each in (self.sock, self.far, self.control):
+            each.close()
+
     def reap(self) -> Failure:
         """Close everything, and say how it ended."""
         # Its group may still hold subprocesses of the job that died with it; they must not outlive the attempt.
         self.kill()
         code = self.process.wait()
-        for each in (self.sock, self.far, self.control):
-            each.close()
+        self.hang_up()
         for fd in (self.exit_fd, *self.pipes.values()):
             os.close(fd)
         return how_it_ended(code)
@@ -114,11 +131,8 @@ def signal_name(number: int) -> str:
 class Starter:
     """Starts the pool's processes as fresh interpreters: nothing of the supervisor crosses over but descriptors."""
 
-    def __init__(
-        self, options: WorkerOptions, clock: Clock, slate: Slate | None, commands: Commands, *, announce: bool
-    ) -> None:
+    def __init__(self, options: WorkerOptions, slate: Slate | None, commands: Commands, *, announce: bool) -> None:
         self._options = options
-        self.clock = clock
         self._slate = slate
         self._commands = commands
         self._announce = announce

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Lease, Outcome, Policy, Report, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from qtool.engine.worker.outbox import Outbox
-    from qtool.engine.worker.timers import Timers
+    from qtool.engine.worker.process import Child
 
 
 class Why(StrEnum):
@@ -68,29 +65,12 @@ class Run:
         return None
 
 
-class Floor(Protocol):
-    """What the pool and the command jobs stand on: the supervisor, as they see it."""
+class Runs(dict[int, Run]):
+    """The runs in the pool that need attention, by serial number."""
 
-    outbox: Outbox
-    timers: Timers
-    grace: float
-
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        """Call back when ``fd`` is readable."""
-        ...
-
-    def unwatch(self, fd: int) -> None: ...
-
-    def news(self, run: Run) -> None:
-        """The run has something to report."""
-        ...
-
-    def say(self, message: str) -> None: ...
-
-    def learn(self, runs: int, seconds: float) -> None:
-        """Runs ended, which took so long in all."""
-        ...
-
-    def killed(self) -> None:
-        """A run had to be killed for the worker to end."""
-        ...
+    def of(self, child: Child, serial: int) -> Run:
+        """The run of a job in this process, made if there is none yet."""
+        run = self.get(serial)
+        if run is None:
+            run = self[serial] = Run(child.jobs[serial])
+        return run

@@ -1,0 +1,169 @@
+"""Claiming, and what becomes of jobs between claim and start."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from qtool.engine.job import EXEC, Cancel, Lease
+from qtool.engine.worker.pool import STALE
+from qtool.errors import BrokerError
+
+if TYPE_CHECKING:
+    from qtool.engine.broker import Broker, Renewal
+    from qtool.engine.worker.floor import Floor
+    from qtool.engine.worker.health import Health
+    from qtool.engine.worker.options import WorkerOptions
+    from qtool.engine.worker.readahead import ReadAhead
+    from qtool.engine.worker.runners import Runners
+
+
+class Claimer:
+    """Claims what can start now or soon, hands it out, and gives back what would wait too long."""
+
+    def __init__(
+        self,
+        worker: str,
+        broker: Broker,
+        options: WorkerOptions,
+        floor: Floor,
+        health: Health,
+        runners: Runners,
+        read_ahead: ReadAhead,
+    ) -> None:
+        self._worker = worker
+        self._broker = broker
+        self._options = options
+        self._floor = floor
+        self._health = health
+        self._runners = runners
+        self._pool, self._commands = runners.pool, runners.commands
+        self._read_ahead = read_ahead
+        self._rebalance_at = 0.0
+        self._due_at = float("inf")
+        self._closed = False
+        self.waiting: deque[Lease] = deque()
+        """Commands that were claimed and have not started; what the pool's tasks are is in its backlog."""
+        self.claimed = 0
+        """Jobs claimed so far, but for those given back."""
+        self.dry = False
+        """The last claim got less than it asked for."""
+
+    # --- when to look --------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """There may be something to claim."""
+        self.dry = False
+
+    def expect(self, due: float | None) -> None:
+        """A job becomes ready at this wall time, if any does: look then."""
+        if due is not None and due < self._due_at:
+            self._due_at = due
+            self._floor.reactor.after(max(0.0, due - self._floor.clock.now()), self._on_due)
+
+    def _on_due(self) -> None:
+        self._due_at = float("inf")
+        self.dry = False
+
+    # --- claim and hand out --------------------------------------------------------------------------
+
+    @property
+    def ahead(self) -> bool:
+        """Whether there is more at hand than runs, so that no slot falls idle soon."""
+        return bool(self.waiting) or self._pool.held > self._pool.active
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing that waits for its start."""
+        return not self.waiting and not self._pool.backlog
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether as many jobs were claimed as the worker may start."""
+        return self._options.max_jobs is not None and self.claimed >= self._options.max_jobs
+
+    def fill(self, now: float) -> None:
+        """Claim what can start now or soon, and hand it out."""
+        pool, commands, slots = self._pool, self._commands, self._options.slots
+        if not self._closed and not self.dry and now >= self._health.retry_at and pool.serves:
+            window = slots * (1 + self._read_ahead.ahead)
+            held = pool.held + len(pool.backlog) + commands.active + len(self.waiting)
+            want = window - held
+            if self._options.max_jobs is not None:
+                want = min(want, self._options.max_jobs - self.claimed)
+            if want > 0 and (want * 2 >= window or held < slots):
+                self._claim(want)
+        waiting = self.waiting
+        while waiting and commands.active + pool.active < slots:
+            commands.start(waiting.popleft())
+        if pool.backlog:
+            self._dispatch()
+        if now >= self._rebalance_at:
+            self._rebalance(now)
+
+    def _claim(self, want: int) -> None:
+        try:
+            leases = self._broker.claim(self._worker, self._options.queues, want, self._options.lease)
+        except BrokerError as error:
+            self._health.failed(error)
+            return
+        self.dry = len(leases) < want
+        self.claimed += len(leases)
+        ours = [lease for lease in leases if lease.task == EXEC]
+        if ours:
+            self.waiting.extend(ours)
+            leases = [lease for lease in leases if lease.task != EXEC]
+        self._pool.backlog.extend(leases)
+
+    def _dispatch(self) -> None:
+        self._pool.dispatch(self._read_ahead.ahead, self._options.slots - self._runners.active)
+
+    def _rebalance(self, now: float) -> None:
+        """What was claimed ahead and waits behind a slow run goes to an idle slot, or to other workers."""
+        pool = self._pool
+        self._rebalance_at = now + STALE / 5
+        if pool.held == pool.active and self.idle:
+            return
+        self._floor.reactor.at(self._rebalance_at)
+        stuck = pool.rebalance(now)
+        if pool.backlog:
+            self._dispatch()
+        if stuck and pool.backlog and pool.serves:
+            self._read_ahead.collapse()
+            self._return([*pool.backlog])
+            pool.backlog.clear()
+        oldest = self._commands.oldest()
+        if self.waiting and oldest is not None and self._floor.clock.now() - oldest > STALE:
+            self._read_ahead.collapse()
+            self._return([*self.waiting])
+            self.waiting.clear()
+
+    # --- give back -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Claim no more, and give back what has not started."""
+        self._closed = True
+        self._return([*self._pool.recall(), *self.waiting])
+        self.waiting.clear()
+
+    def _return(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            self._floor.outbox.give_back(lease)
+        self.claimed -= len(leases)
+
+    def withdraw(self, renewal: Renewal) -> None:
+        """What is no longer ours, or no longer wanted, and has not started, must not start."""
+        pool = self._pool
+        pool.backlog.extend(pool.recall())
+        for queue in (pool.backlog, self.waiting):
+            for lease in list(queue):
+                if lease.id in renewal.lost:
+                    queue.remove(lease)
+                elif lease.id in renewal.cancelled:
+                    queue.remove(lease)
+                    self._floor.outbox.end(lease, Cancel())
+
+    def drop(self) -> None:
+        """Forget what has not started: its leases are no longer ours."""
+        self.waiting.clear()
+        self._pool.backlog.clear()

@@ -1,0 +1,45 @@
+"""Whether the broker answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtool.engine.clock import Clock
+    from qtool.engine.worker.reactor import Reactor
+    from qtool.errors import BrokerError
+
+_FIRST, _LONGEST = 0.1, 5.0
+"""Seconds until a broker that failed is asked again, at first and at most."""
+
+
+class Health:
+    """Knows since when the broker fails and when to ask it again, and says so once."""
+
+    def __init__(self, reactor: Reactor, clock: Clock, say: Callable[[str], None]) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._say = say
+        self._patience = 0.0
+        self.failing_since: float | None = None
+        """Monotonic; None while it answers."""
+        self.retry_at = 0.0
+        """Not to be asked before this monotonic time."""
+
+    def failed(self, error: BrokerError) -> None:
+        """Keep everything, and try again a little later, and later."""
+        now = self._clock.monotonic()
+        if self.failing_since is None:
+            self.failing_since = now
+            self._say(f"{error} The worker keeps its outcomes and tries again.")
+        self._patience = min(2.0 * self._patience or _FIRST, _LONGEST)
+        self.retry_at = now + self._patience
+        self._reactor.at(self.retry_at)
+
+    def answered(self) -> None:
+        """All is well again."""
+        if self.failing_since is not None:
+            self.failing_since, self._patience = None, 0.0
+            self._say("The broker answers again.")

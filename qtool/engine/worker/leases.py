@@ -1,0 +1,85 @@
+"""The heartbeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtool.engine.worker.runs import Why
+from qtool.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtool.engine.broker import Broker, WorkerInfo
+    from qtool.engine.job import Lease
+    from qtool.engine.worker.claimer import Claimer
+    from qtool.engine.worker.floor import Floor
+    from qtool.engine.worker.health import Health
+    from qtool.engine.worker.runners import Runners
+
+TRUST = 0.8
+"""The part of a lease after which a worker that could not renew it stops what it runs."""
+
+
+class Leases:
+    """Renews the worker's leases, and stops what is no longer its own or was asked to stop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        seconds: float,
+        describe: Callable[[], WorkerInfo],
+        floor: Floor,
+        health: Health,
+        claimer: Claimer,
+        runners: Runners,
+    ) -> None:
+        self._broker = broker
+        self._seconds = seconds
+        self._describe = describe
+        self._floor = floor
+        self._health = health
+        self._claimer = claimer
+        self._runners = runners
+        self._renewed_at = 0.0
+
+    def open(self) -> None:
+        """Introduce the worker. Raises BrokerError."""
+        self._renewed_at = self._floor.clock.monotonic()
+        self._broker.extend(self._describe(), [], self._seconds)
+        self._floor.reactor.after(self._seconds / 3, self._heartbeat)
+
+    def _heartbeat(self) -> None:
+        third = self._seconds / 3
+        self._floor.reactor.after(third if self.beat() else min(1.0, third), self._heartbeat)
+
+    def beat(self) -> bool:
+        """Renew every lease now; False if the broker fails."""
+        started = self._floor.clock.monotonic()
+        try:
+            renewal = self._broker.extend(self._describe(), self._held(), self._seconds)
+        except BrokerError as error:
+            self._health.failed(error)
+            if started - self._renewed_at > TRUST * self._seconds:
+                self._lose_all()
+            return False
+        self._renewed_at = started
+        if renewal.lost or renewal.cancelled:
+            self._claimer.withdraw(renewal)
+        for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
+            if ids:
+                self._runners.stop_jobs(ids, why)
+        return True
+
+    def _held(self) -> list[Lease]:
+        ended = [settlement.lease for settlement in self._floor.outbox.waiting]
+        return [*self._runners.leases(), *self._claimer.waiting, *ended]
+
+    def _lose_all(self) -> None:
+        """The leases are about to run out unseen: what runs must not overlap with its next attempt elsewhere."""
+        if self._runners.active or self._claimer.waiting:
+            self._floor.say(
+                "The leases could not be renewed: stopping everything that runs. Other workers will take it over."
+            )
+        self._claimer.drop()
+        self._runners.kill_all(Why.LOST)

@@ -1,0 +1,53 @@
+"""When outcomes are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtool.errors import BrokerError
+
+if TYPE_CHECKING:
+    from qtool.engine.worker.health import Health
+    from qtool.engine.worker.outbox import Outbox
+    from qtool.engine.worker.reactor import Reactor
+
+GATHER = 0.004
+"""Seconds that outcomes wait for company while the slots have other work at hand."""
+
+GATHER_MOST = 64
+"""Outcomes that wait for no more company."""
+
+
+class Settler:
+    """Stores outcomes at once, or a few milliseconds later where that holds up nobody and saves commits."""
+
+    def __init__(self, outbox: Outbox, reactor: Reactor, health: Health) -> None:
+        self._outbox = outbox
+        self._reactor = reactor
+        self._health = health
+        self._at: float | None = None
+
+    @property
+    def pressing(self) -> bool:
+        """Whether something is to be stored that waits neither for company nor for the broker."""
+        return bool(self._outbox.waiting) and self._at is None and self._health.failing_since is None
+
+    def settle(self, now: float, *, busy: bool) -> float | None:
+        """Store what ended, or let it wait while ``busy``; when the first of it will be due again, if any will."""
+        waiting = self._outbox.waiting
+        if now < self._health.retry_at:
+            return None
+        if busy and len(waiting) < GATHER_MOST:
+            if self._at is None:
+                self._at = now + GATHER
+                self._reactor.at(self._at)
+            if now < self._at:
+                return None
+        self._at = None
+        try:
+            due = self._outbox.flush()
+        except BrokerError as error:
+            self._health.failed(error)
+            return None
+        self._health.answered()
+        return due
