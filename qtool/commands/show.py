@@ -27,6 +27,6 @@ def command(common: Common, id: JobId) -> None:
     if out.format is not Format.TABLE:
         out.rows(JOB, [row])
         return
-    from qtool.card import print_card
+    from qtool.views.card import print_card
 
     print_card(row, result.value if result is not None else None, out.console())

@@ -41,6 +41,10 @@ class Capabilities(Value, kw_only=True):
     weakened: Mapping[int, str] = MappingProxyType({})
 
 
+NO_SCHEDULES = "there are no schedules yet"
+"""Why nobody can rely on the fifth guarantee so far."""
+
+
 # --- Broker ------------------------------------------------------------------------------------------
 
 
@@ -113,8 +117,8 @@ class Slate(Protocol):
     """Inherited by the worker's children: while any of them lives, the slate is locked."""
     path: str
 
-    def mark(self, slot: int, key: int) -> None:
-        """The job with this lease key starts in ``slot``."""
+    def mark(self, slot: int, key: int, token: int) -> None:
+        """The job of the lease with this key and token starts in ``slot``."""
         ...
 
     def close(self) -> None: ...

@@ -240,4 +240,4 @@ JOBS = Table(
 )
 
 JOB = Table(JobDetail, (), id="id")
-"""``qtool show``; a terminal gets :mod:`qtool.card` instead of columns."""
+"""``qtool show``; a terminal gets :mod:`qtool.views.card` instead of columns."""

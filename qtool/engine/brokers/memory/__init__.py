@@ -5,7 +5,7 @@ Each :func:`open_memory` is a store of its own. Threads may share it; processes 
 
 from __future__ import annotations
 
-from qtool.engine.broker import Adapter, Capabilities
+from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
 from qtool.engine.brokers.memory.broker import MemoryBroker
 from qtool.engine.brokers.memory.inspector import MemoryInspector
 from qtool.engine.brokers.memory.operator import MemoryOperator
@@ -21,6 +21,7 @@ CAPABILITIES = Capabilities(
     weakened={
         1: "the jobs lie in this process's memory and die with it",
         2: "only workers in this process see the jobs",
+        5: NO_SCHEDULES,
         6: "there is no store to fail but this process, and all ends with it",
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from qtool.engine.broker import Adapter, Capabilities
+from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
 from qtool.engine.brokers.sqlite.look import SqliteInspector
 from qtool.engine.brokers.sqlite.moves import SqliteBroker
 from qtool.engine.brokers.sqlite.operate import SqliteOperator
@@ -13,7 +13,7 @@ from qtool.engine.brokers.sqlite.store import Store
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.policy import KEEP, Retention
 
-CAPABILITIES = Capabilities(name="sqlite", shared=True, durable=True, local_rescue=True)
+CAPABILITIES = Capabilities(name="sqlite", shared=True, durable=True, local_rescue=True, weakened={5: NO_SCHEDULES})
 
 
 def path_of(url: str) -> str:

@@ -100,7 +100,7 @@ SELECT id, beat, lease, info FROM workers ORDER BY id;
 DELETE FROM workers WHERE id = ?;
 
 -- name: held_by
-SELECT seq, queue, attempt, crashes, started_at, cancel FROM jobs
+SELECT seq, queue, attempt, crashes, started_at, cancel, token FROM jobs
 WHERE token IS NOT NULL AND worker = :worker
   AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 

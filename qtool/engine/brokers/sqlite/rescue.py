@@ -1,7 +1,7 @@
 """Taking back what dead workers held.
 
 On the same host a worker's slate tells at once: its lock is free when the worker and all its children are gone, and it
-names the jobs that had started. Otherwise the heartbeat tells: a counter that stands still for a whole lease on the
+marks the starts that really happened. Otherwise the heartbeat tells: a counter that stands still for a whole lease on the
 rescuer's own monotonic clock, so that no jump of the wall clock rescues anything.
 """
 
@@ -15,7 +15,7 @@ from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.store import SQL, Store, rows
 from qtool.engine.policy import MAX_CRASHES
-from qtool.engine.slate import DRAFT, DeadSlate, read_slate
+from qtool.engine.slate import DRAFT, DeadSlate, mark_of, read_slate
 from qtool.engine.states import Event, Reason, State
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Rescuer:
     def _take_back(
         self, worker: str, now: float, started: frozenset[int] | None, *, beat: int | None = None, silent: bool = False
     ) -> int:
-        """End its leases: how many. Those in ``started`` (all, if None) are blamed for the crash and retried at once.
+        """End its leases: how many. Those marked in ``started`` (all, if None) are blamed for the crash and retried at once.
 
         What the worker had claimed and not started goes back as such. One that is only ``silent`` may have given
         another ``beat`` meanwhile, or been dealt with by another rescuer: then nothing is done.
@@ -85,8 +85,8 @@ class Rescuer:
             if silent and db.execute(SQL["beat_of"], (worker,)).get != beat:
                 return 0
             held = rows(db, "held_by", {"worker": worker})
-            for seq, queue, attempt, crashes, started_at, cancel in held:
-                if started is not None and seq not in started:
+            for seq, queue, attempt, crashes, started_at, cancel, token in held:
+                if started is not None and mark_of(seq, token) not in started:
                     give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
                     continue
                 state = _fate(crashes + 1 >= MAX_CRASHES, cancel)
