@@ -1,9 +1,10 @@
 """A worker's slate: one small file that outlives it and says which jobs it had really started.
 
 The supervisor creates and locks it (``flock``); its children inherit the descriptor, so the lock is free exactly when
-all of them are gone. Each slot is eight bytes: the lease key of the job that started there last, 0 for none. A rescuer
-that gets the lock blames only those jobs for the crash; what was claimed ahead and never started is innocent. The bytes
-are written through a shared mapping, which costs a store and survives the death of every process.
+all of them are gone. Each slot is eight bytes: the mark of the lease under which a job started there last, 0 for none.
+A rescuer that gets the lock blames only those for the crash; what was claimed ahead and never started is innocent, also
+when the same job had started there before, under another lease. The bytes are written through a shared mapping, which
+costs a store and survives the death of every process.
 """
 
 from __future__ import annotations
@@ -15,24 +16,29 @@ import stat
 import struct
 from contextlib import suppress
 
-_KEY = struct.Struct("<q")
+_MARK = struct.Struct("<q")
 
 DRAFT = "."
 """What the names of slates that are still in the making begin with."""
 
 
+def mark_of(key: int, token: int) -> int:
+    """What stands on a slate for a lease: never 0, and another one when the same job is claimed again."""
+    return key ^ token or 1
+
+
 def read_slate(path: str) -> frozenset[int] | None:
-    """The keys of the jobs that had started last in each slot; None where there is no slate to be read."""
+    """The marks of what had started last in each slot; None where there is no slate to be read."""
     try:
         with open(path, "rb") as file:
-            return _keys(file.read())
+            return _marks(file.read())
     except OSError:
         return None
 
 
-def _keys(data: bytes) -> frozenset[int]:
-    whole = len(data) // _KEY.size * _KEY.size
-    return frozenset(key for (key,) in _KEY.iter_unpack(data[:whole]) if key)
+def _marks(data: bytes) -> frozenset[int]:
+    whole = len(data) // _MARK.size * _MARK.size
+    return frozenset(mark for (mark,) in _MARK.iter_unpack(data[:whole]) if mark)
 
 
 class FileSlate:
@@ -41,7 +47,7 @@ class FileSlate:
     def __init__(self, fd: int, path: str, slots: int) -> None:
         self.fd = fd
         self.path = path
-        self._map = mmap.mmap(fd, max(1, slots) * _KEY.size)
+        self._map = mmap.mmap(fd, max(1, slots) * _MARK.size)
 
     @classmethod
     def create(cls, path: str, slots: int) -> FileSlate:
@@ -51,7 +57,7 @@ class FileSlate:
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.fchmod(fd, 0o600)
-            os.ftruncate(fd, max(1, slots) * _KEY.size)
+            os.ftruncate(fd, max(1, slots) * _MARK.size)
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.set_inheritable(fd, True)
             made = cls(fd, path, slots)
@@ -67,10 +73,11 @@ class FileSlate:
     @classmethod
     def attach(cls, fd: int) -> FileSlate:
         """The slate behind an inherited descriptor."""
-        return cls(fd, "", os.fstat(fd).st_size // _KEY.size)
+        return cls(fd, "", os.fstat(fd).st_size // _MARK.size)
 
-    def mark(self, slot: int, key: int) -> None:
-        _KEY.pack_into(self._map, slot * _KEY.size, key)
+    def mark(self, slot: int, key: int, token: int) -> None:
+        """The job of this lease starts in ``slot``."""
+        _MARK.pack_into(self._map, slot * _MARK.size, mark_of(key, token))
 
     def close(self) -> None:
         """Remove the file and let go of the lock (in the supervisor; children just end)."""
@@ -108,8 +115,8 @@ class DeadSlate:
         return None
 
     def started(self) -> frozenset[int]:
-        """The keys of the jobs that had started last in each slot."""
-        return _keys(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
+        """The marks of what had started last in each slot."""
+        return _marks(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
 
     def close(self, *, remove: bool) -> None:
         """Let go; ``remove`` when its jobs are safe."""

@@ -164,7 +164,7 @@ class Commands:
         command = Command(lease, serial, self._free.pop(), {"stdout": out, "stderr": err}, now)
         self.running[serial] = command
         if self._slate is not None:
-            self._slate.mark(command.slot, lease.key)
+            self._slate.mark(command.slot, lease.key, lease.token)
         payload = launcher.pack(cwd, argv, extra)
         fds = [out_end, err_end]
         if len(payload) > launcher.INLINE:

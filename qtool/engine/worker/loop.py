@@ -51,7 +51,7 @@ class _Loop:
             # The supervisor took it back.
             return
         slot = self._free.pop()
-        self._mark(slot, lease.key)
+        self._mark(slot, lease.key, lease.token)
         self._tasks[serial] = self._loop.create_task(self._run(Run(self._link, serial, lease), slot))
 
     async def _run(self, current: Run, slot: int) -> None:

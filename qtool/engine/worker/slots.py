@@ -87,7 +87,7 @@ def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> 
     signal.signal(signal.SIGUSR1, here.on_signal)
     while True:
         serial, lease = link.receive()
-        mark(first, lease.key)
+        mark(first, lease.key, lease.token)
         current = Run(link, serial, lease)
         capture.set_only(current.recorder)
         try:
@@ -112,7 +112,7 @@ def _waiting_in(fd: int) -> int:
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def no_mark(_slot: int, _key: int) -> None:
+def no_mark(_slot: int, _key: int, _token: int) -> None:
     """Where the broker keeps no slate."""
 
 
@@ -194,7 +194,7 @@ class _Threads:
             # One reader at a time: the others wait here, which costs less than waking all of them for each job.
             with self._reading:
                 serial, lease = self._link.receive()
-            self._mark(number, lease.key)
+            self._mark(number, lease.key, lease.token)
             current = Run(self._link, serial, lease)
             capture.recorder.set(current.recorder)
             outcome = self._breaker.guarded(current)

@@ -14,7 +14,7 @@ from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.sqlite import open_sqlite
 from qtool.engine.brokers.sqlite.rescue import Rescuer
 from qtool.engine.job import Report
-from qtool.engine.slate import DeadSlate, FileSlate, read_slate
+from qtool.engine.slate import DeadSlate, FileSlate, mark_of, read_slate
 from qtool.engine.states import State
 from qtool.errors import BrokerBusy
 from tests.conformance.drive import Drive, chunk
@@ -36,7 +36,7 @@ def slate_of(adapter: Adapter, worker: str, *started: Lease) -> FileSlate:
     slate = adapter.broker.slate(worker, 4)
     assert isinstance(slate, FileSlate)
     for slot, lease in enumerate(started):
-        slate.mark(slot, lease.key)
+        slate.mark(slot, lease.key, lease.token)
     return slate
 
 
@@ -57,6 +57,27 @@ def test_only_what_had_started_is_blamed(drive: Drive, adapter: Adapter) -> None
     assert not os.path.exists(slate.path)
     assert adapter.inspector.check() == []
     assert adapter.broker.maintain().rescued == 0
+
+
+def test_a_job_that_ran_here_before_and_is_only_claimed_ahead_again_is_not_blamed(
+    drive: Drive, adapter: Adapter
+) -> None:
+    before = drive.start()
+    slate = slate_of(adapter, "w1", before)
+    drive.snooze(before)
+    again = drive.claim_one()
+    assert (again.key, again.token == before.token) == (before.key, False)
+    die(slate)
+    assert adapter.broker.maintain().rescued == 1
+    assert (drive.info(again.id).state, drive.info(again.id).crashes) == (State.READY, 0)
+
+
+@pytest.mark.parametrize(("key", "token"), [(1, 2**63 - 1), (5, 5), (2**62, 2**62 + 1)])
+def test_a_mark_is_never_mistaken_for_an_empty_slot(tmp_path: Path, key: int, token: int) -> None:
+    slate = FileSlate.create(f"{tmp_path}/w1", 2)
+    slate.mark(1, key, token)
+    assert read_slate(slate.path) == frozenset({mark_of(key, token)})
+    slate.close()
 
 
 def test_what_was_claimed_ahead_by_a_silent_worker_is_not_blamed(drive: Drive, adapter: Adapter) -> None:

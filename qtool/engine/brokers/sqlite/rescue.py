@@ -1,7 +1,7 @@
 """Taking back what dead workers held.
 
 On the same host a worker's slate tells at once: its lock is free when the worker and all its children are gone, and it
-marks the starts that really happened. Otherwise the heartbeat tells: a counter that stands still for a whole lease on the
+marks what had really started. Otherwise the heartbeat tells: a counter that stands still for a whole lease on the
 rescuer's own monotonic clock, so that no jump of the wall clock rescues anything.
 """
 
@@ -75,7 +75,7 @@ class Rescuer:
     def _take_back(
         self, worker: str, now: float, started: frozenset[int] | None, *, beat: int | None = None, silent: bool = False
     ) -> int:
-        """End its leases: how many. Those marked in ``started`` (all, if None) are blamed for the crash and retried at once.
+        """End its leases: how many. Those marked in ``started`` (all, if None) are blamed for the crash and retried.
 
         What the worker had claimed and not started goes back as such. One that is only ``silent`` may have given
         another ``beat`` meanwhile, or been dealt with by another rescuer: then nothing is done.
