@@ -65,7 +65,8 @@ class Progress:
 def _redraw(text: str) -> None:
     """Put ``text`` in place of the line the cursor is on."""
     try:
-        width = os.get_terminal_size(2).columns
+        # A terminal that was never told its size has none.
+        width = os.get_terminal_size(2).columns or 80
     except OSError:
         width = 80
     line = clean(text)[: max(width - 1, 10)]

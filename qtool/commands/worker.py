@@ -107,7 +107,7 @@ def _run(common: Common, options: WorkerOptions) -> int:
         worker = Worker(adapter, options, talk)
         talk.greet(worker.id)
         try:
-            summary = worker.run()
+            summary = worker.run(then_exit=True)
         finally:
             talk.finish()
             line.clear()

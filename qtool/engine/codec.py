@@ -79,8 +79,7 @@ def decode_options(options: str | None) -> tuple[Policy, Mapping[str, str], tupl
         return UNSAID, NOTHING, ()
     try:
         said = json.loads(options)
-        policy = Policy(**{name: said.get(name) for name in Policy.__slots__})
-        return policy, said.get("tags") or NOTHING, tuple(said.get("parents") or ())
+        return _policy(said), said.get("tags") or NOTHING, tuple(said.get("parents") or ())
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Undecodable(what="options", why=_reason(error)) from None
 
@@ -113,6 +112,10 @@ def decode(envelope: Mapping[str, Any], *, id: str, created_at: float, queue: st
     args, kwargs = envelope.get("args", []), envelope.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise Undecodable(what="envelope", why="args is not an array or kwargs not an object")
+    try:
+        policy = _policy(envelope)
+    except ValueError as error:
+        raise Undecodable(what="envelope", why=str(error)) from None
     return Job(
         id=envelope.get("id") or id,
         task=envelope["task"],
@@ -126,8 +129,17 @@ def decode(envelope: Mapping[str, Any], *, id: str, created_at: float, queue: st
         unique=envelope.get("unique"),
         tags=envelope.get("tags") or NOTHING,
         parents=tuple(envelope.get("parents") or ()),
-        policy=Policy(**{name: envelope.get(name) for name in Policy.__slots__}),
+        policy=policy,
     )
+
+
+def _policy(said: Mapping[str, Any]) -> Policy:
+    """Raises ValueError for what no worker can count with."""
+    values = {name: said.get(name) for name in Policy.__slots__}
+    for name, value in values.items():
+        if value is not None and not (type(value) in (int, float) and 0 <= value < float("inf")):
+            raise ValueError(f"{name} is a number from 0 on, not {value!r}")
+    return Policy(**values)
 
 
 def _reason(error: Exception) -> str:

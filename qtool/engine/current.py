@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.engine.job import NOTHING
+from qtool.engine.policy import refuse_delay
 
 if TYPE_CHECKING:
     import logging
@@ -14,20 +15,28 @@ if TYPE_CHECKING:
 
 
 class Retry(Exception):
-    """Raise it to run the job again, in ``in_`` seconds or after the usual backoff. It spends one of the retries."""
+    """Raise it to run the job again, in ``in_`` seconds or after the usual backoff. It spends one of the retries.
+
+    Raises ValueError for an ``in_`` that is no number of seconds from 0 on.
+    """
 
     def __init__(self, message: str = "", *, in_: float | None = None, exc: BaseException | None = None) -> None:
         super().__init__(message)
+        refuse_delay(in_)
         self.in_ = in_
         self.exc = exc
         """What went wrong, if anything: it is recorded as the attempt's error."""
 
 
 class Snooze(Exception):
-    """Raise it to run the job again in ``in_`` seconds, at once when 0. The attempt is given back."""
+    """Raise it to run the job again in ``in_`` seconds, at once when 0. The attempt is given back.
+
+    Raises ValueError for an ``in_`` that is no number of seconds from 0 on.
+    """
 
     def __init__(self, in_: float = 0.0) -> None:
         super().__init__(in_)
+        refuse_delay(in_)
         self.in_ = in_
 
 

@@ -9,6 +9,7 @@ from qtool.engine.job import (
     Chunk,
     Done,
     Fail,
+    Failure,
     Lease,
     Outcome,
     Policy,
@@ -28,6 +29,16 @@ DEFAULTS = Policy(retries=0, backoff=2.0, backoff_cap=3600.0)
 MAX_CRASHES = 3
 
 DAY = 86400.0
+
+LONGEST_DELAY = 36525 * DAY
+"""Seconds that a job may be put off: a hundred years. What is longer is a mistake, and no calendar shows it."""
+
+
+def refuse_delay(seconds: float | None) -> None:
+    """Raises ValueError if no job can be put off for so long: only numbers from 0 on will do, or None."""
+    if seconds is None or (isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_DELAY):
+        return
+    raise ValueError(f"a job is put off for a number of seconds, from 0 to a hundred years, not for {seconds!r}")
 
 
 class Retention(Value, kw_only=True):
@@ -77,6 +88,12 @@ def decide(
     """The change that ``outcome`` makes; ``policy`` is the job's own over its task's."""
     if type(outcome) is Done:
         return Settlement(lease, Event.SUCCESS, State.SUCCEEDED, now, started_at, outcome.result, output=output)
+    if isinstance(outcome, Snooze | Retry):
+        try:
+            refuse_delay(outcome.in_)
+        except ValueError as error:
+            # Stored, it would be no time at all, and would take the outcomes that are stored with it down.
+            outcome = Fail(Failure(type="ValueError", message=str(error)))
     if isinstance(outcome, Snooze):
         state, due = (State.SCHEDULED, now + outcome.in_) if outcome.in_ > 0 else (State.READY, None)
         return Settlement(lease, Event.SNOOZE, state, now, started_at, due_at=due, output=output)

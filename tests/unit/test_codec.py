@@ -133,7 +133,17 @@ def test_options_come_back_as_they_were(made: Job) -> None:
     assert codec.decode_options(codec.encode_options(made)) == (made.policy, made.tags, made.parents)
 
 
-@pytest.mark.parametrize("options", ["", "[]", "1", "{", "[" * 200_000])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "[]",
+        "1",
+        "{",
+        "[" * 200_000,
+        *(f'{{"timeout":{each}}}' for each in ("NaN", "Infinity", "-1", '"5m"', "true")),
+    ],
+)
 def test_options_that_are_none_are_refused(options: str) -> None:
     with pytest.raises(Undecodable):
         codec.decode_options(options)
@@ -164,6 +174,8 @@ def test_what_an_envelope_leaves_out_is_filled_in() -> None:
         ({"task": "t", "policy": {"retries": 3}}, "'policy' is not a field"),
         ({"task": "t", "args": {}}, "args is not an array"),
         ({"task": "t", "kwargs": []}, "kwargs not an object"),
+        ({"task": "t", "timeout": "5m"}, "timeout is a number from 0 on, not '5m'"),
+        ({"task": "t", "retries": -1}, "retries is a number from 0 on, not -1"),
     ],
 )
 def test_an_envelope_that_is_wrong_says_why(envelope: dict[str, Any], why: str) -> None:

@@ -81,6 +81,16 @@ def test_a_task_may_ask_to_be_run_again_at_its_own_time() -> None:
     assert settled(Retry(BOOM, 90.0)).reason is Reason.FAILED
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -0.1, 1e300])
+def test_a_wait_that_is_none_is_an_error_of_the_task(seconds: float) -> None:
+    for outcome in (Retry(Failure(type="E", message=""), seconds), Snooze(seconds)):
+        end = settled(outcome)
+        assert (end.event, end.state, end.due_at) == (Event.ERROR, State.DEAD, None)
+        assert end.failure is not None
+        assert end.failure.type == "ValueError"
+        assert settled(outcome, Policy(retries=1)).state is State.RETRY
+
+
 def test_snoozing() -> None:
     later = settled(Snooze(30.0))
     assert (later.event, later.state, later.due_at) == (Event.SNOOZE, State.SCHEDULED, NOW + 30)

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qtool.engine.current import JobCancelled, JobTimeout, current_job
+from qtool.engine.current import JobCancelled, JobTimeout, Retry, Snooze, current_job
 from qtool.engine.tasks import task
 
 
@@ -127,3 +128,65 @@ def spawn(path: str) -> None:
     process = subprocess.Popen(["sleep", "600"])
     Path(path).write_text(str(process.pid))
     process.wait()
+
+
+@task
+def gate(path: str) -> None:
+    """Says that it has started by making a directory, and ends when that is gone."""
+    Path(path).mkdir()
+    while Path(path).exists():
+        time.sleep(0.002)
+
+
+@task
+def note(path: str, word: str) -> None:
+    """One line in a file, in one write."""
+    with Path(path).open("a") as log:
+        log.write(f"{word}\n")
+
+
+@task
+def between(path: str, seconds: float) -> None:
+    """``+`` when it begins and ``-`` when it ends."""
+    note(path, "+")
+    time.sleep(seconds)
+    note(path, "-")
+
+
+@task
+def which_attempt(path: str) -> int:
+    """Tells when it has ended."""
+    time.sleep(0.2)
+    note(path, str(current_job().attempt))
+    return current_job().attempt
+
+
+@task
+def hog(megabytes: int) -> None:
+    """Runs into the limit of its memory."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), most))
+    try:
+        bytearray(2 * megabytes << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+@task
+def deaf(seconds: float) -> None:
+    """Ignores every signal that can be."""
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
+    time.sleep(seconds)
+
+
+@task
+def put_off_for(how: str, text: str) -> None:
+    """Asks to be run again in so many seconds; ``late``: as an exception that is changed after it was made."""
+    seconds = float(text)
+    asked: Retry | Snooze = Retry() if "retry" in how else Snooze()
+    if "late" in how:
+        asked.in_ = seconds
+        raise asked
+    raise Retry(in_=seconds) if "retry" in how else Snooze(seconds)

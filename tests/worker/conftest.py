@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,15 @@ class Shop:
         self.adapter: Adapter = open_broker(self.url)
         self.workers: list[subprocess.Popen[bytes]] = []
 
+    def add_many(self, task: str, count: int) -> list[str]:
+        """As many jobs, each with its number as its argument."""
+        now = time.time()
+        jobs = [
+            Job(id=id, task=f"tests.worker.app.{task}", args=(n,), created_at=now)
+            for n, id in enumerate(new_id.batch(count))
+        ]
+        return list(self.adapter.broker.enqueue(jobs).ids)
+
     def add(self, task: str, *args: Any, policy: Policy | None = None, queue: str = "default", **kwargs: Any) -> str:
         name = task if "." in task else f"tests.worker.app.{task}"
         job = Job(
@@ -78,6 +87,32 @@ class Shop:
             worker = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         self.workers.append(worker)
         return worker
+
+    def patched(self, **options: Any) -> subprocess.Popen[bytes]:
+        """A worker of :mod:`tests.worker.patched`."""
+        words = [sys.executable, "-m", "tests.worker.patched", self.url, json.dumps(options)]
+        with (self.directory / "out").open("ab") as out, (self.directory / "err").open("ab") as err:
+            worker = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        self.workers.append(worker)
+        return worker
+
+    @contextmanager
+    def failing(self, method: str, error: str) -> Iterator[None]:
+        """While it lasts, a method of the patched workers' broker raises this error."""
+        switch = self.directory / f"{method}.{error}"
+        switch.touch()
+        yield
+        switch.unlink()
+
+    def count(self, state: State) -> int:
+        """How many jobs are in ``state``."""
+        return sum(queue.counts[state] for queue in self.adapter.inspector.snapshot().queues)
+
+    def gate(self) -> Path:
+        """Enqueue a job that runs from when this directory exists until it is removed."""
+        path = self.directory / f"gate-{new_id()}"
+        self.add("gate", str(path))
+        return path
 
     def burst(self, *options: str, apps: bool = True) -> int:
         return self.start("--burst", *options, apps=apps).wait(PATIENCE)

@@ -102,6 +102,23 @@ def test_a_flood_costs_no_memory_and_keeps_head_and_tail(shop: Shop, pool: str) 
     assert 100_000 < sum(len(chunk.data) for chunk in chunks) <= 132_000
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e300])
+def test_a_wait_that_is_none_fails_its_own_job_alone(shop: Shop, seconds: float) -> None:
+    asked = [
+        shop.add("tests.worker.app.put_off_for", how, repr(seconds), policy=Policy(retries=1, backoff=0.01))
+        for how in ("retry", "snooze", "late retry", "late snooze")
+    ]
+    others = shop.add_many("echo", 50)
+    assert shop.burst("-j", "2") == 0
+    for id in asked:
+        info = shop.job(id)
+        # An error like any other: it spends the job's retries.
+        assert (info.state, info.reason, info.failures) == (State.DEAD, Reason.FAILED, 2)
+        assert info.error is not None
+        assert (info.error.type, "from 0 to a hundred years" in info.error.message) == ("ValueError", True)
+    assert all(shop.job(id).state is State.SUCCEEDED for id in others)
+
+
 # --- processes only ----------------------------------------------------------------------------------
 
 
@@ -119,6 +136,16 @@ def test_a_crash_is_its_own_job_s_alone(shop: Shop, how: str, error: str) -> Non
     assert error in info.error.message
     for id in others:
         assert (shop.job(id).state, shop.job(id).crashes, shop.job(id).attempt) == (State.SUCCEEDED, 0, 1)
+
+
+def test_a_task_that_runs_out_of_memory_fails_alone(shop: Shop) -> None:
+    hog, after = shop.add("hog", 64), shop.add("echo", 1)
+    assert shop.burst("-j", "1") == 0
+    info = shop.job(hog)
+    assert (info.state, info.reason, info.crashes) == (State.DEAD, Reason.FAILED, 0)
+    assert info.error is not None
+    assert info.error.type == "MemoryError"
+    assert shop.result(after) == 1
 
 
 def test_what_c_code_and_subprocesses_write_is_captured_in_order(shop: Shop) -> None:

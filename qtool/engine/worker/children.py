@@ -110,6 +110,7 @@ class Children:
             return
         run.over = True
         if run.why is Why.LOST:
+            outbox.late += 1
             return
         if run.why is Why.SHUTDOWN:
             outbox.killed += 1

@@ -6,7 +6,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from qtool.engine.job import EXEC, Cancel, Lease
-from qtool.engine.worker.pool import STALE
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -41,13 +40,16 @@ class Claimer:
         self._read_ahead = read_ahead
         self._rebalance_at = 0.0
         self._due_at = float("inf")
-        self._closed = False
         self.waiting: deque[Lease] = deque()
         """Commands that were claimed and have not started; what the pool's tasks are is in its backlog."""
         self.claimed = 0
         """Jobs claimed so far, but for those given back."""
         self.dry = False
         """The last claim got less than it asked for."""
+        self.closed = False
+        """The worker ends: no more is claimed."""
+        self.paused = False
+        """The leases cannot be renewed: nothing is claimed until they can."""
 
     # --- when to look --------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class Claimer:
     def fill(self, now: float) -> None:
         """Claim what can start now or soon, and hand it out."""
         pool, commands, slots = self._pool, self._commands, self._options.slots
-        if not self._closed and not self.dry and now >= self._health.retry_at and pool.serves:
+        if not (self.closed or self.paused or self.dry) and now >= self._health.retry_at and pool.serves:
             window = slots * (1 + self._read_ahead.ahead)
             held = pool.held + len(pool.backlog) + commands.active + len(self.waiting)
             want = window - held
@@ -121,28 +123,29 @@ class Claimer:
     def _rebalance(self, now: float) -> None:
         """What was claimed ahead and waits behind a slow run goes to an idle slot, or to other workers."""
         pool = self._pool
-        self._rebalance_at = now + STALE / 5
+        self._rebalance_at = now + self._read_ahead.patience / 5
         if pool.held == pool.active and self.idle:
             return
         self._floor.reactor.at(self._rebalance_at)
-        stuck = pool.rebalance(now)
+        stuck = pool.rebalance(now, self._read_ahead.patience)
+        if stuck:
+            # First of all, or what was just taken back would be dealt out to the same processes again.
+            self._read_ahead.collapse()
         if pool.backlog:
             self._dispatch()
         if stuck and pool.backlog and pool.serves:
-            self._read_ahead.collapse()
             self._return([*pool.backlog])
             pool.backlog.clear()
         oldest = self._commands.oldest()
-        if self.waiting and oldest is not None and self._floor.clock.now() - oldest > STALE:
+        if self.waiting and oldest is not None and self._floor.clock.now() - oldest > self._read_ahead.patience:
             self._read_ahead.collapse()
             self._return([*self.waiting])
             self.waiting.clear()
 
     # --- give back -----------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Claim no more, and give back what has not started."""
-        self._closed = True
+    def give_back(self) -> None:
+        """Give back everything that has not started."""
         self._return([*self._pool.recall(), *self.waiting])
         self.waiting.clear()
 
@@ -162,8 +165,3 @@ class Claimer:
                 elif lease.id in renewal.cancelled:
                     queue.remove(lease)
                     self._floor.outbox.end(lease, Cancel())
-
-    def drop(self) -> None:
-        """Forget what has not started: its leases are no longer ours."""
-        self.waiting.clear()
-        self._pool.backlog.clear()

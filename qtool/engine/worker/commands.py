@@ -12,13 +12,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.codec import decode_body
+from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
 from qtool.engine.worker.descriptors import unnamed_file
 from qtool.engine.worker.process import PIPE, signal_name
-from qtool.engine.worker.runs import Run, Why
+from qtool.engine.worker.runs import GIVEN_BACK, Run, Why
 from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ class Commands:
         now = self._clock.now()
         try:
             argv, cwd, extra = _parse(lease)
+            limit = decode_options(lease.options)[0].timeout
         except Undecodable as error:
             failure = Failure(type="Undecodable", message=str(error))
             self._floor.outbox.end(lease, Fail(failure, Reason.UNDECODABLE, final=True), started=now)
@@ -176,18 +177,15 @@ class Commands:
             socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv)), payload], fds)
         for fd in fds:
             os.close(fd)
+        command.limit = limit
         self._set_timers(command)
         self._floor.outbox.started(lease, now)
 
     def _set_timers(self, command: Command) -> None:
         now = self._clock.monotonic()
         self._floor.reactor.at(now + SETTLE_IN, partial(self._watch, command))
-        if command.lease.options is not None:
-            from qtool.engine.codec import decode_options
-
-            command.limit = decode_options(command.lease.options)[0].timeout
-            if command.limit is not None:
-                self._floor.reactor.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
+        if command.limit is not None:
+            self._floor.reactor.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
 
     # --- output --------------------------------------------------------------------------------------
 
@@ -242,7 +240,7 @@ class Commands:
     # --- end -----------------------------------------------------------------------------------------
 
     def _refused(self, command: Command, number: int) -> None:
-        if command.why is Why.SHUTDOWN:
+        if command.why in GIVEN_BACK:
             self._finish(command, Snooze())
             return
         name = decode_body(command.lease.body)[0][0] if number != launcher.BAD_DIRECTORY else ""
@@ -258,16 +256,17 @@ class Commands:
         """The command is over and its output read."""
         assert command.status is not None
         code = os.waitstatus_to_exitcode(command.status)
-        if code == 0:
-            if command.why is not Why.LOST:
-                started = command.started_at or 0.0
-                self._floor.outbox.done(command.lease, started, self._clock.now(), _EXITED, command.output.take())
+        if code == 0 and command.why is not Why.LOST:
+            started = command.started_at or 0.0
+            self._floor.outbox.done(command.lease, started, self._clock.now(), _EXITED, command.output.take())
             self._forget(command)
             return
         self._finish(command, _outcome(command, code))
 
     def _finish(self, command: Command, outcome: Outcome) -> None:
-        if command.why is not Why.LOST:
+        if command.why is Why.LOST:
+            self._floor.outbox.late += 1
+        else:
             output = command.output.take()
             self._floor.outbox.end(command.lease, outcome, started=command.started_at, output=output)
         self._forget(command)
@@ -328,7 +327,7 @@ class Commands:
 
 
 def _outcome(command: Command, code: int) -> Outcome:
-    if command.why is Why.SHUTDOWN:
+    if command.why in GIVEN_BACK:
         return Snooze()
     if command.why is Why.CANCEL:
         return Cancel()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.job import Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import wire
-from qtool.engine.worker.runs import Runs, Why
+from qtool.engine.worker.runs import GIVEN_BACK, Runs, Why
 from qtool.errors import AppNotImported
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class Inbox:
                 done(lease, started, ended, result)
                 continue
             run.over = True
-            if run.why is not Why.LOST:
-                done(lease, started, ended, result, run.output.take())
+            if run.why is Why.LOST:
+                self._floor.outbox.late += 1
+                continue
+            done(lease, started, ended, result, run.output.take())
         if count:
             child.moved_at = self._floor.clock.monotonic()
             self._floor.learn(count, seconds)
@@ -131,10 +133,12 @@ class Inbox:
             self._floor.outbox.end(lease, outcome, _policy(policy), started)
             return
         run.over = True
-        if run.why is not Why.LOST:
-            if run.why is Why.SHUTDOWN and isinstance(outcome, Cancel):
-                outcome = Snooze()
-            self._floor.outbox.end(lease, outcome, _policy(policy), started, run.output.take())
+        if run.why is Why.LOST:
+            self._floor.outbox.late += 1
+            return
+        if run.why in GIVEN_BACK and isinstance(outcome, Cancel):
+            outcome = Snooze()
+        self._floor.outbox.end(lease, outcome, _policy(policy), started, run.output.take())
 
     # --- the processes' own stdout and stderr --------------------------------------------------------
 

@@ -21,6 +21,10 @@ TRUST = 0.8
 """The part of a lease after which a worker that could not renew it stops what it runs."""
 
 
+RETRY = 1.0
+"""Seconds between two tries to renew, at most, while the broker fails."""
+
+
 class Leases:
     """Renews the worker's leases, and stops what is no longer its own or was asked to stop."""
 
@@ -50,8 +54,12 @@ class Leases:
         self._floor.reactor.after(self._seconds / 3, self._heartbeat)
 
     def _heartbeat(self) -> None:
-        third = self._seconds / 3
-        self._floor.reactor.after(third if self.beat() else min(1.0, third), self._heartbeat)
+        self._floor.reactor.after(self._seconds / 3 if self.beat() else self._pause(), self._heartbeat)
+
+    def _pause(self) -> float:
+        """Seconds until the next try after one that failed; the last is when the leases are no longer to be trusted."""
+        left = self._renewed_at + TRUST * self._seconds - self._floor.clock.monotonic()
+        return min(RETRY, self._seconds / 3, left if left > 0 else RETRY)
 
     def beat(self) -> bool:
         """Renew every lease now; False if the broker fails."""
@@ -60,10 +68,10 @@ class Leases:
             renewal = self._broker.extend(self._describe(), self._held(), self._seconds)
         except BrokerError as error:
             self._health.failed(error)
-            if started - self._renewed_at > TRUST * self._seconds:
-                self._lose_all()
+            self._doubt(started)
             return False
         self._renewed_at = started
+        self._claimer.paused = False
         if renewal.lost or renewal.cancelled:
             self._claimer.withdraw(renewal)
         for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
@@ -75,11 +83,20 @@ class Leases:
         ended = [settlement.lease for settlement in self._floor.outbox.waiting]
         return [*self._runners.leases(), *self._claimer.waiting, *ended]
 
-    def _lose_all(self) -> None:
-        """The leases are about to run out unseen: what runs must not overlap with its next attempt elsewhere."""
-        if self._runners.active or self._claimer.waiting:
-            self._floor.say(
-                "The leases could not be renewed: stopping everything that runs. Other workers will take it over."
-            )
-        self._claimer.drop()
-        self._runners.kill_all(Why.LOST)
+    def _doubt(self, started: float) -> None:
+        """A try that began at ``started`` has failed: stop everything if the leases may run out before another can.
+
+        What runs must not overlap with its next attempt elsewhere. It is given back, if it is still ours when the
+        broker answers again.
+        """
+        now = self._floor.clock.monotonic()
+        # A try that waited for a lock will wait as long again.
+        another = now + self._pause() + (now - started)
+        trusted = now < self._renewed_at + TRUST * self._seconds
+        if trusted and another < self._renewed_at + self._seconds:
+            return
+        if not self._claimer.paused:
+            self._floor.say("The leases could not be renewed: stopping everything that runs until they can.")
+        self._claimer.paused = True
+        self._claimer.give_back()
+        self._runners.kill_all(Why.UNRENEWED)

@@ -54,7 +54,7 @@ class Summary(Value, kw_only=True):
     retried: int = 0
     cancelled: int = 0
     late: int = 0
-    """Outcomes that the broker refused, because the lease had been lost."""
+    """Outcomes that count for nothing, because the lease had been lost."""
     running: int = 0
     seconds: float = 0.0
     killed: int = 0

@@ -31,6 +31,7 @@ class Outbox:
         self.counts = dict.fromkeys(State, 0)
         """How many settlements led to each state."""
         self.late = 0
+        """Outcomes of runs whose lease was lost: refused by the broker, or known before they got there."""
         self.killed = 0
         """Runs that had to be killed for the worker to end."""
         self.events: list[WorkerEvent] | None = [] if listener.wants_events else None

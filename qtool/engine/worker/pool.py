@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from qtool.engine.worker.options import WorkerOptions
     from qtool.engine.worker.stops import Stops
 
-STALE = 0.05
-"""Seconds after which a job claimed ahead and not started goes elsewhere."""
-
 
 class Pool:
     """Deals jobs to the processes, and takes back what they have not started."""
@@ -104,15 +101,15 @@ class Pool:
 
     # --- back ----------------------------------------------------------------------------------------
 
-    def rebalance(self, now: float) -> bool:
-        """Take unstarted jobs back from busy processes; whether some are late and no idle one is here for them."""
+    def rebalance(self, now: float, patience: float) -> bool:
+        """Take unstarted jobs back from busy processes: whether some waited too long, and for no idle one here."""
         children = self.children
         idle = [child for child in children.all if child.ready and not child.jobs]
         stuck = False
         for child in children.all:
             if len(child.jobs) <= child.slots:
                 continue
-            late = now - child.moved_at > STALE
+            late = now - child.moved_at > patience
             if idle or late:
                 taken = children.take_back(child)
                 self.backlog.extend(taken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 HORIZON = 0.010
 """Seconds of work that may wait, claimed, in front of a slot."""
 
@@ -17,6 +19,9 @@ _OVERHEAD = 20e-6
 
 class ReadAhead:
     """Learns from run times. It starts with nothing ahead, doubles while runs are short, and falls at once."""
+
+    patience: ClassVar[float] = 0.05
+    """Seconds after which a job claimed ahead and not started goes elsewhere."""
 
     __slots__ = ("_ahead", "_mean", "_most")
 

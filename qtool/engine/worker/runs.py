@@ -19,8 +19,14 @@ class Why(StrEnum):
     TIMEOUT = "timeout"
     CANCEL = "cancel"
     SHUTDOWN = "shutdown"
+    UNRENEWED = "unrenewed"
+    """Its lease is about to run out: it must not overlap with the next attempt, and goes back if it is still ours."""
     LOST = "lost"
     """Its lease is no longer held: whatever it ends as is not ours to say."""
+
+
+GIVEN_BACK = frozenset({Why.SHUTDOWN, Why.UNRENEWED})
+"""Stopped through no fault of the job, which goes back to its queue."""
 
 
 class Run:
@@ -60,7 +66,7 @@ class Run:
             return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
         if self.why is Why.CANCEL:
             return Cancel()
-        if self.why is Why.SHUTDOWN:
+        if self.why in GIVEN_BACK:
             return Snooze()
         return None
 

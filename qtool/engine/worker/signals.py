@@ -20,6 +20,8 @@ class Signals:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._before: dict[int, Any] = {}
+        self.last = False
+        """Nothing comes after it: the signals are ignored from then on."""
         self._wakeup = -1
 
     def __enter__(self) -> Signals:
@@ -32,7 +34,7 @@ class Signals:
     def __exit__(self, *exc: object) -> None:
         if self._before:
             for number, handler in self._before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self.last else handler)
             signal.set_wakeup_fd(self._wakeup)
         os.close(self._read)
         os.close(self._write)

@@ -52,7 +52,8 @@ class Stopping:
 
     def _drain(self) -> None:
         self._runners.pool.children.closing = True
-        self._claimer.close()
+        self._claimer.closed = True
+        self._claimer.give_back()
         patience, running = self._patience, self._runners.active
         if running:
             limit = f" for at most {patience:g} s" if patience is not None else ""

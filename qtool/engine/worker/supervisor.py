@@ -83,15 +83,20 @@ class Worker:
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._leases.beat)
         self._finish = Finish(adapter.inspector, options, floor, health, claimer, runners, self._stopping)
 
-    def run(self) -> Summary:
-        """Work. Raises AppNotImported, PoolBroken, BrokerError (the last only at the very start)."""
+    def run(self, *, then_exit: bool = False) -> Summary:
+        """Work. Raises AppNotImported, PoolBroken, BrokerError (the last only at the very start).
+
+        ``then_exit``: the process ends after it, so signals that ask it to stop are ignored from then on.
+        """
         signals = self._stopping.signals
+        signals.last = then_exit
         bells: dict[Bell, Callable[[], object]] = {
             self._broker.listen("ready"): self._claimer.look,
             self._broker.listen("control"): self._leases.beat,
         }
-        try:
-            with signals:
+        # Also around the end: a signal that comes while the worker signs off must not break that.
+        with signals:
+            try:
                 self._open()
                 for bell, callback in bells.items():
                     self._reactor.watch(bell.fileno(), partial(_on_bell, bell, callback))
@@ -99,10 +104,10 @@ class Worker:
                 while not self._finish.reached():
                     self._turn()
                 return self._summary()
-        finally:
-            self._close()
-            for bell in bells:
-                bell.close()
+            finally:
+                self._close()
+                for bell in bells:
+                    bell.close()
 
     def _open(self) -> None:
         self._commands.open()

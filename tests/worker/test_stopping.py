@@ -1,0 +1,194 @@
+"""How a worker ends: in stages, whatever comes when, with nothing lost."""
+
+from __future__ import annotations
+
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from qtool.engine.job import Policy
+from qtool.engine.states import State
+from tests.worker.conftest import PATIENCE, ROOT, Shop, eventually
+
+pytestmark = pytest.mark.slow
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def started(shop: Shop) -> int:
+    return sum(event["kind"] == "started" for event in shop.events)
+
+
+def test_a_drain_has_its_time_and_then_what_runs_goes_back(shop: Shop) -> None:
+    job, command = shop.add("sleep", 600.0), shop.command("sleep", "600")
+    worker = shop.start("-j", "2", "--drain-timeout", "300ms")
+    eventually(lambda: started(shop) == 2)
+    worker.terminate()
+    assert worker.wait(PATIENCE) == 0
+    assert "for at most 0.3 s" in shop.stderr
+    for id in (job, command):
+        assert (shop.job(id).state, shop.job(id).attempt, shop.job(id).crashes) == (State.READY, 0, 0)
+
+
+def test_a_drain_that_ends_in_time_cuts_nothing_short(shop: Shop) -> None:
+    gate = shop.gate()
+    worker = shop.start("-j", "1", "--drain-timeout", "1h")
+    eventually(gate.exists)
+    worker.terminate()
+    eventually(lambda: "for at most 3600 s" in shop.stderr)
+    gate.rmdir()
+    assert worker.wait(PATIENCE) == 0
+    assert shop.count(State.SUCCEEDED) == 1
+
+
+@pytest.mark.parametrize("deaf", ["task", "command"])
+def test_what_ignores_every_signal_is_killed_after_the_grace_period(shop: Shop, deaf: str) -> None:
+    if deaf == "task":
+        job = shop.add("deaf", 600.0, policy=Policy(timeout=0.2))
+    else:
+        job = shop.command("trap '' TERM INT HUP; while :; do sleep 1; done", shell=True, policy=Policy(timeout=0.2))
+    assert shop.patched(slots=1, grace=0.3, burst=True).wait(PATIENCE) == 0
+    info = shop.job(job)
+    assert (info.state, info.reason, info.crashes) == (State.DEAD, "timeout", 0)
+
+
+def test_a_job_that_was_claimed_and_has_not_started_is_cancelled_at_once(shop: Shop) -> None:
+    log = shop.directory / "log"
+    shop.add_many("echo", 300)
+    gate = shop.gate()
+    ahead = [shop.add("note", str(log), str(n)) for n in range(10)]
+    # What is claimed ahead stays there: the test decides, not the clock.
+    worker = shop.patched(slots=1, stale=600.0)
+    eventually(gate.exists)
+    eventually(lambda: shop.job(ahead[-1]).state is State.RUNNING)
+    changes = shop.adapter.operator.cancel(ahead[3:7])
+    assert {change.note for change in changes} == {"asked to stop"}
+    eventually(lambda: all(shop.job(id).state is State.CANCELLED for id in ahead[3:7]))
+    assert not log.exists()
+    gate.rmdir()
+    eventually(lambda: shop.count(State.SUCCEEDED) == 300 + 1 + 6)
+    assert sorted(map(int, log.read_text().split())) == [0, 1, 2, 7, 8, 9]
+    worker.terminate()
+    assert worker.wait(PATIENCE) == 0
+
+
+def test_a_command_that_was_claimed_and_has_not_started_is_cancelled_at_once(shop: Shop) -> None:
+    for _ in range(100):
+        shop.command("true")
+    gate = shop.directory / "gate"
+    shop.command(f"mkdir {gate}; while [ -e {gate} ]; do sleep 0.01; done", shell=True)
+    ahead = [shop.command("false") for _ in range(4)]
+    worker = shop.patched(slots=1, stale=600.0, apps=[])
+    eventually(gate.exists)
+    claimed = [id for id in ahead if shop.job(id).state is State.RUNNING]
+    shop.adapter.operator.cancel(ahead)
+    eventually(lambda: all(shop.job(id).state is State.CANCELLED for id in ahead))
+    gate.rmdir()
+    eventually(lambda: shop.count(State.SUCCEEDED) == 101)
+    worker.terminate()
+    assert worker.wait(PATIENCE) == 0
+    assert all(shop.job(id).attempt <= 1 for id in claimed)
+
+
+@pytest.mark.parametrize("options", [("-j", "3"), ("-j", "2", "--max-jobs", "1")])
+def test_so_many_jobs_are_started_and_no_more(shop: Shop, options: tuple[str, ...]) -> None:
+    """Tasks and commands together, with one that blocks a slot so that what was claimed ahead is given back."""
+    gate = shop.gate()
+    for n in range(100):
+        shop.add("echo", n)
+        shop.command("true")
+    limit = 1 if "--max-jobs" in options else 51
+    worker = shop.start(*options, *(() if limit == 1 else ("--max-jobs", str(limit))))
+    eventually(gate.exists)
+    if limit > 1:
+        eventually(lambda: shop.count(State.SUCCEEDED) == limit - 1)
+    gate.rmdir()
+    assert worker.wait(PATIENCE) == 0
+    assert (started(shop), shop.count(State.SUCCEEDED), shop.count(State.READY)) == (limit, limit, 201 - limit)
+
+
+SEED = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
+
+
+@pytest.mark.parametrize("storm", range(8))
+def test_a_storm_of_signals_loses_nothing(shop: Shop, storm: int) -> None:
+    """Into the start, the flow of commits, the drain and the end: every job ends once, and the worker signs off."""
+    print(f"QTOOL_SEED={SEED}")
+    draw = random.Random(SEED + storm)
+    jobs = shop.add_many("echo", 3000)
+    jobs += [shop.command("true") for _ in range(30)]
+    worker = shop.start("-q", "-j", "2")
+    if storm:
+        enough = draw.randrange(2500)
+        eventually(lambda: shop.count(State.SUCCEEDED) > enough)
+    else:
+        eventually(lambda: shop.adapter.inspector.snapshot().workers)
+    while worker.poll() is None:
+        worker.send_signal(draw.choice(STOPS))
+        time.sleep(draw.random() * draw.choice((0.0, 0.001, 0.02)))
+    assert worker.returncode in (0, 1), shop.stderr
+    assert "Traceback" not in shop.stderr
+    # Nothing is left to be rescued: it signed off.
+    assert shop.adapter.inspector.snapshot().workers == ()
+    assert shop.count(State.RUNNING) == 0
+    assert shop.count(State.SUCCEEDED) + shop.count(State.READY) == len(jobs)
+    assert shop.burst("-q") == 0
+    assert shop.count(State.SUCCEEDED) == len(jobs)
+    assert all(info is not None and (info.attempt, info.crashes) == (1, 0) for info in shop.adapter.inspector.get(jobs))
+    history = shop.adapter.inspector.history(0, time.time() + 1, seconds=3600)
+    assert sum(bucket.succeeded for bucket in history) == len(jobs)
+    assert shop.adapter.inspector.check() == []
+
+
+@pytest.mark.parametrize("signals", [1, 2, 5])
+def test_the_line_of_a_terminal_is_left_clean(shop: Shop, signals: int) -> None:
+    """The live line is gone, each sentence has a line of its own, and the last one is the summary."""
+    shop.command("trap '' TERM; sleep 600 & wait; wait" if signals > 2 else "exec sleep 600", shell=True)
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "qtool", "worker", "-b", shop.url, "-j", "1", "--drain-timeout", "1s"]
+    worker = subprocess.Popen(
+        words, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"}
+    )
+    shop.workers.append(worker)
+    os.close(slave)
+    screen = bytearray()
+
+    def seen(text: bytes) -> bool:
+        with suppress(OSError):
+            screen.extend(os.read(master, 65536))
+        return text in screen
+
+    eventually(lambda: seen(b"1 running"))
+    answers = iter((b"Once more stops", b"Once more kills"))
+    for _ in range(signals):
+        worker.send_signal(signal.SIGINT)
+        if answer := next(answers, None):
+            eventually(lambda answer=answer: seen(answer))  # type: ignore[misc]
+    with suppress(OSError):
+        while data := os.read(master, 65536):
+            screen.extend(data)
+    assert worker.wait(PATIENCE) == (1 if signals > 2 else 0)
+    os.close(master)
+    lines = [visible(line) for line in screen.decode().split("\n")]
+    assert lines[-1] == ""
+    assert re.fullmatch(r"qtool: 0 jobs.*", lines[-2]), lines
+    assert all(line == "" or line.startswith("qtool: ") for line in lines), lines
+
+
+def visible(line: str) -> str:
+    """What a terminal shows of a line in the end."""
+    shown = ""
+    for part in line.rstrip("\r").split("\r"):
+        wiped = part.startswith("\x1b[2K")
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", part)
+        cut = wiped or "\x1b[K" in part
+        shown = text if cut else text + shown[len(text) :]
+    return shown

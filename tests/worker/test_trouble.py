@@ -1,0 +1,84 @@
+"""A broker that fails while a worker is at work: nothing is lost, nothing runs twice at once, and it says so once."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from qtool.engine.states import State
+from tests.worker.conftest import Shop, alive, children_of, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def last_words(shop: Shop) -> dict[str, int]:
+    said: dict[str, int] = json.loads((shop.directory / "out").read_text())
+    return said
+
+
+@pytest.mark.parametrize("error", ["BrokerFull", "BrokerBusy"])
+def test_outcomes_that_cannot_be_stored_are_kept_and_stored_later(shop: Shop, error: str) -> None:
+    log = shop.directory / "log"
+    with shop.failing("settle", error):
+        jobs = [shop.add("note", str(log), str(n)) for n in range(5)]
+        worker = shop.patched(slots=2, burst=True)
+        # What had been claimed has ended; no more is, for what ends could not be stored either.
+        eventually(lambda: log.exists() and len(log.read_text().split()) == 2)
+        eventually(lambda: "keeps its outcomes" in shop.stderr)
+        assert [shop.job(id).state for id in jobs] == [State.RUNNING] * 2 + [State.READY] * 3
+    assert worker.wait(20) == 0
+    assert [shop.job(id).state for id in jobs] == [State.SUCCEEDED] * 5
+    assert sorted(log.read_text().split()) == [str(n) for n in range(5)]
+    assert (shop.stderr.count("keeps its outcomes"), shop.stderr.count("answers again")) == (1, 1)
+    assert last_words(shop)["abandoned"] == 0
+
+
+def test_a_worker_that_can_never_store_its_outcomes_ends_after_a_lease_and_says_so(shop: Shop) -> None:
+    log = shop.directory / "log"
+    with shop.failing("settle", "BrokerFull"):
+        shop.add("note", str(log), "ran")
+        worker = shop.patched(lease=1.0)
+        eventually(lambda: "keeps its outcomes" in shop.stderr)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 1
+    assert last_words(shop)["abandoned"] == 1
+
+
+def test_what_runs_is_stopped_before_a_lease_that_cannot_be_renewed_runs_out(shop: Shop) -> None:
+    """And nothing more is started; what had been claimed ahead runs once the broker answers, and only once."""
+    log, pid_file = shop.directory / "log", shop.directory / "pid"
+    shop.add_many("echo", 300)
+    gates = [shop.gate() for _ in range(2)]
+    # Started while the broker answers, so that the worker holds all kinds of jobs.
+    worker = shop.patched(slots=3, lease=1.0, stale=60.0)
+    eventually(lambda: all(gate.exists() for gate in gates))
+    command = shop.command(f"echo $$ > {pid_file}; exec sleep 600", shell=True)
+    command_pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text().strip()))
+    ahead = [shop.add("note", str(log), str(n)) for n in range(20)]
+    eventually(lambda: shop.job(ahead[-1]).state is State.RUNNING)
+    pool = [pid for pid in children_of(worker.pid) if b"worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(pool) == 3
+    with shop.failing("extend", "BrokerBusy"):
+        eventually(lambda: "could not be renewed" in shop.stderr, within=5)
+        eventually(lambda: not alive(command_pid), within=5)
+        # The third was idle, for the command has its slot.
+        eventually(lambda: sum(map(alive, pool)) == 1, within=5)
+        for gate in gates:
+            gate.rmdir()
+        late = shop.add("note", str(log), "late")
+        # It is still there, and lets the job lie.
+        eventually(lambda: shop.job(command).state is State.READY)
+        assert not log.exists()
+        assert shop.job(late).state is State.READY
+    for gate in gates:
+        eventually(gate.exists)
+        gate.rmdir()
+    eventually(lambda: shop.count(State.SUCCEEDED) == 300 + 2 + 20 + 1)
+    assert sorted(log.read_text().split()) == sorted([*map(str, range(20)), "late"])
+    assert shop.stderr.count("could not be renewed") == 1
+    assert all(shop.job(id).attempt == 1 for id in ahead)
+    eventually(lambda: int(pid_file.read_text()) != command_pid)
+    assert (shop.job(command).crashes, shop.job(command).attempt) == (0, 1)
