@@ -78,7 +78,7 @@ class SqliteBroker:
             ring(self._bells, "finished")
         if promoted > len(taken):
             ring(self._bells, "ready")
-        return [Lease._make(row[:11]) for row in taken]
+        return [Lease._make(row) for row in taken]
 
     def _take(
         self, db: apsw.Connection, worker: str, queues: Sequence[str], count: int, lease: float, now: float
@@ -95,10 +95,8 @@ class SqliteBroker:
         ledger = Ledger(now)
         taken: list[Row] = []
         for queue in serve[turn:] + serve[:turn]:
-            wanted = {"token": token, "worker": worker, "now": now, "queue": queue, "count": count - len(taken)}
-            some = rows(db, "claim", wanted)
-            # RETURNING gives rows in the order of the file; the claim's order is by priority, then by age.
-            some.sort(key=_claim_order)
+            some = rows(db, "claim", {"token": token, "queue": queue, "count": count - len(taken)})
+            db.executemany(SQL["start"], [(token, worker, now, row[9]) for row in some])
             _count_out(queue, some, ledger)
             taken += some
             if len(taken) >= count:
@@ -226,10 +224,6 @@ class _LateError(Exception):
     """A bulk of successes held one whose lease was lost."""
 
 
-def _claim_order(row: Row) -> tuple[int, float, int]:
-    return (-row[11], row[10], row[9])
-
-
 def _ready_at(row: Row) -> float:
     return float(row[10])
 
@@ -240,7 +234,7 @@ def _count_out(queue: str, taken: list[Row], ledger: Ledger) -> None:
     ledger.move(queue, State.READY, State.RUNNING, len(taken))
     tally = ledger.tally(queue)
     tally.count("started", len(taken))
-    # They are in order, and what was enqueued together has been ready for equally long.
+    # What was enqueued together has been ready for equally long.
     for ready_at, together in groupby(taken, key=_ready_at):
         tally.waited(ledger.now - ready_at, sum(1 for _ in together))
 

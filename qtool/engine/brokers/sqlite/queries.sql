@@ -21,14 +21,17 @@ SELECT 1 FROM counters
 WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM paused WHERE queue = :queue);
 
 -- name: claim
+-- In the claim's own order. With "start" it does what one UPDATE … RETURNING could, without its temporary tables, which
+-- make a claim of a single job five times as long.
+SELECT id, task, queue, :token, attempt + 1, failures, crashes, body, options, seq, ready_at FROM jobs
+WHERE state = 'ready' AND queue = :queue
+ORDER BY priority DESC, ready_at, seq LIMIT :count;
+
+-- name: start
 UPDATE jobs
-SET state = 'running', token = :token, worker = :worker, attempt = attempt + 1, started_at = :now, cancel = 0,
-    progress = NULL, message = NULL
-WHERE seq IN (
-    SELECT seq FROM jobs WHERE state = 'ready' AND queue = :queue
-    ORDER BY priority DESC, ready_at, seq LIMIT :count
-)
-RETURNING id, task, queue, token, attempt, failures, crashes, body, options, seq, ready_at, priority;
+SET state = 'running', token = ?, worker = ?, attempt = attempt + 1, started_at = ?, cancel = 0, progress = NULL,
+    message = NULL
+WHERE seq = ?;
 
 -- name: due
 UPDATE jobs SET state = 'ready', ready_at = due_at, due_at = NULL
