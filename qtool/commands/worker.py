@@ -8,7 +8,7 @@ import typer
 
 from qtool.errors import BrokerError, ExitCode, UsageError
 from qtool.options import Common, Queues, split_names
-from qtool.views.worker import WORKER_EVENTS, WorkerEventRow, event_row
+from qtool.views.worker import WORKER_EVENTS, WorkerEventRow, account, event_row
 
 if TYPE_CHECKING:
     from qtool.engine.worker.options import PoolKind, WorkerOptions
@@ -96,7 +96,6 @@ def _cores() -> int:
 
 
 def _run(common: Common, options: WorkerOptions) -> int:
-    from qtool.engine.times import format_duration
     from qtool.engine.worker.supervisor import Worker
 
     # What happens to jobs goes on when nobody reads the events any more.
@@ -111,14 +110,7 @@ def _run(common: Common, options: WorkerOptions) -> int:
         finally:
             talk.finish()
             line.clear()
-    rate = summary.jobs / summary.seconds if summary.seconds > 0 else 0.0
-    parts = [f"{summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'}", f"{summary.dead:,} failed"]
-    parts += [f"{summary.retried:,} retries"] if summary.retried else []
-    parts += [f"{summary.cancelled:,} cancelled"] if summary.cancelled else []
-    parts += [f"{summary.late:,} refused as late"] if summary.late else []
-    parts += [f"{summary.killed:,} killed and given back"] if summary.killed else []
-    parts += [f"{summary.abandoned:,} outcomes not stored"] if summary.abandoned else []
-    out.note(f"{', '.join(parts)} in {format_duration(summary.seconds)} ({rate:,.0f} jobs/s)")
+    out.note(account(summary))
     return ExitCode.OK if summary.clean else ExitCode.FAILED
 
 
@@ -195,7 +187,7 @@ class _Talk:
         if not self._live:
             return
         self._count_ready(summary.seconds)
-        note = f"{summary.dead:,} failed, {summary.running} running, {self._ready:,} ready"
+        note = f"{summary.dead:,} dead, {summary.running} running, {self._ready:,} ready"
         self._line.update(summary.jobs, note)
 
     def _count_ready(self, now: float) -> None:

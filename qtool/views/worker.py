@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtool.tables import Column, Table
 
 if TYPE_CHECKING:
-    from qtool.engine.worker.options import WorkerEvent
+    from qtool.engine.worker.options import Summary, WorkerEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,37 @@ def event_row(event: WorkerEvent) -> WorkerEventRow:
         seconds=event.seconds,
         error=event.error,
     )
+
+
+def account(summary: Summary) -> str:
+    """All that a worker did, in a line: ``3 jobs: 1 succeeded, 2 dead; 1 retry; 3.3s (0.91 jobs/s)``."""
+    from qtool.engine.times import format_duration
+
+    ends = (("succeeded", summary.succeeded), ("dead", summary.dead), ("cancelled", summary.cancelled))
+    ended = ", ".join(f"{count:,} {state}" for state, count in ends if count)
+    parts = [f"{counted(summary.jobs, 'job')}: {ended}" if ended else counted(summary.jobs, "job")]
+    others = (
+        (summary.retried, "retry", "retries"),
+        (summary.late, "outcome refused as late", "outcomes refused as late"),
+        (summary.killed, "run killed and given back", "runs killed and given back"),
+        (summary.abandoned, "outcome not stored", "outcomes not stored"),
+    )
+    parts += [counted(count, one, many) for count, one, many in others if count]
+    took = format_duration(summary.seconds)
+    rated = summary.jobs and summary.seconds > 0
+    return "; ".join([*parts, f"{took} ({_rate(summary.jobs / summary.seconds)})" if rated else took])
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 job``, ``2 jobs``; ``many`` where an s does not do."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def _rate(each_second: float) -> str:
+    """Of jobs: a fraction where they are few."""
+    if each_second < 0.95:
+        return f"{each_second:.2g} jobs/s"
+    return f"{counted(round(each_second), 'job')}/s"
 
 
 WORKER_EVENTS = Table(

@@ -34,6 +34,7 @@ class Failing:
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         for switch in self._directory.glob(f"{name}.*"):
+            print(f"{name} fails", flush=True)
             raise getattr(errors, switch.suffix[1:])(url="shop", **SAID)
         return getattr(self._broker, name)(*args, **kwargs)
 

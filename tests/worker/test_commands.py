@@ -119,6 +119,6 @@ def test_many_at_once_and_never_more_than_the_slots(shop: Shop) -> None:
 
 def test_a_burst_over_nothing_ends_at_once(shop: Shop) -> None:
     assert shop.burst(apps=False) == 0
-    said = re.search(r"0 jobs, 0 failed in ([\d.]+)ms", shop.stderr)
+    said = re.search(r"qtool: 0 jobs; ([\d.]+)ms", shop.stderr)
     assert said is not None
     assert float(said[1]) < 400

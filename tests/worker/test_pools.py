@@ -110,12 +110,14 @@ def test_a_wait_that_is_none_fails_its_own_job_alone(shop: Shop, seconds: float)
     ]
     others = shop.add_many("echo", 50)
     assert shop.burst("-j", "2") == 0
-    for id in asked:
+    for n, id in enumerate(asked):
         info = shop.job(id)
         # An error like any other: it spends the job's retries.
         assert (info.state, info.reason, info.failures) == (State.DEAD, Reason.FAILED, 2)
         assert info.error is not None
         assert (info.error.type, "from 0 to a hundred years" in info.error.message) == ("ValueError", True)
+        # Where it is known in time, it points at the line.
+        assert ("in put_off_for" in (info.error.traceback or "")) is (n < 2)
     assert all(shop.job(id).state is State.SUCCEEDED for id in others)
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from qtool.engine.worker.runners import Runners
 
 
+REBALANCE = 0.01
+"""Seconds between two looks at whether a job claimed ahead should go elsewhere."""
+
+
 class Claimer:
     """Claims what can start now or soon, hands it out, and gives back what would wait too long."""
 
@@ -123,7 +127,7 @@ class Claimer:
     def _rebalance(self, now: float) -> None:
         """What was claimed ahead and waits behind a slow run goes to an idle slot, or to other workers."""
         pool = self._pool
-        self._rebalance_at = now + self._read_ahead.patience / 5
+        self._rebalance_at = now + REBALANCE
         if pool.held == pool.active and self.idle:
             return
         self._floor.reactor.at(self._rebalance_at)

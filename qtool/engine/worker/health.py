@@ -41,5 +41,5 @@ class Health:
     def answered(self) -> None:
         """All is well again."""
         if self.failing_since is not None:
-            self.failing_since, self._patience = None, 0.0
+            self.failing_since, self._patience, self.retry_at = None, 0.0, 0.0
             self._say("The broker answers again.")

@@ -72,6 +72,8 @@ class Leases:
             return False
         self._renewed_at = started
         self._claimer.paused = False
+        if not self._floor.outbox.waiting:
+            self._health.answered()
         if renewal.lost or renewal.cancelled:
             self._claimer.withdraw(renewal)
         for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
