@@ -31,6 +31,21 @@ def test_commands_and_tasks_together_never_take_more_than_the_slots(shop: Shop) 
     assert (running, most) == (0, 3)
 
 
+def test_a_command_that_was_claimed_ahead_waits_until_a_task_leaves_its_slot(shop: Shop) -> None:
+    shop.add_many("echo", 300)
+    gate = shop.directory / "gate"
+    task, command = shop.add("gate", str(gate)), shop.command("true")
+    # What is claimed ahead stays there: the test decides, not the clock.
+    shop.patched(slots=1, stale=600.0, burst=True)
+    eventually(gate.exists)
+    eventually(lambda: shop.job(command).state is State.RUNNING)
+    gate.rmdir()
+    started, ended = shop.until(command).started_at, shop.until(task).finished_at
+    assert started is not None
+    assert ended is not None
+    assert started >= ended
+
+
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_one_long_job_does_not_hold_up_a_thousand_short_ones(shop: Shop, pool: str) -> None:
     shop.add_many("echo", 500)
