@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -88,8 +89,6 @@ def command(
 
 
 def _cores() -> int:
-    import os
-
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -111,13 +110,15 @@ def _run(common: Common, options: WorkerOptions) -> int:
             talk.finish()
             line.clear()
     out.note(account(summary))
-    return ExitCode.OK if summary.clean else ExitCode.FAILED
+    code = ExitCode.OK if summary.clean else ExitCode.FAILED
+    if talk.stalled:
+        # A thread hangs in a write that nobody will ever read, and holds stdout: no ordinary end would get past it.
+        os._exit(code)
+    return code
 
 
 def _stay_here(said: str, url: str) -> None:
     """Let what a job enqueues, in Python or with a ``qtool`` of its own, go to the broker that it came from itself."""
-    import os
-
     # The adapter's URL holds wherever a job runs, and has no password: one that needs it is passed on as it was said.
     os.environ["QTOOL_BROKER"] = said if "@" in said else url
 
@@ -141,6 +142,8 @@ class _Talk:
         self._batches: queue.Queue[list[Any] | None] = queue.Queue(_BATCHES)
         self._dropped = 0
         self._writer: Any = None
+        self.stalled = False
+        """The reader of the events does not read."""
 
         self._live = sys.stderr.isatty() and not out.quiet
 
@@ -177,6 +180,7 @@ class _Talk:
                 self._writer.join(_PATIENCE)
             except Full:
                 pass
+            self.stalled = self._writer.is_alive()
         if self._dropped:
             self._out.warn(f"{self._dropped:,} events were not written: nobody read them in time")
 
