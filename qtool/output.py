@@ -172,6 +172,8 @@ class Output:
         self.quiet = quiet
         self._color = color
         self._keep_going = keep_going
+        self.talks_apart = False
+        """Talk does not wait for stdout: another thread writes there, and may hang on a reader that does not read."""
         self._line: Progress | None = None
 
     # stdout
@@ -335,7 +337,8 @@ class Output:
     def _say(self, message: str) -> None:
         if self._line is not None:
             self._line.clear()
-        self.flush()
+        if not self.talks_apart:
+            self.flush()
         text = "\n".join(clean(line) for line in message.splitlines())
         talk(f"qtool: {text}\n")
 

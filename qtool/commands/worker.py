@@ -157,6 +157,7 @@ class _Talk:
         from threading import Thread
 
         if self._writer is None:
+            self._out.talks_apart = True
             self._writer = Thread(target=self._write, name="events", daemon=True)
             self._writer.start()
         try:
