@@ -1,6 +1,7 @@
 """A real worker whose times are shorter and whose broker fails on demand: ``python -m tests.worker.patched URL JSON``.
 
-The JSON holds worker options, and ``stale``: seconds until a job claimed ahead goes elsewhere. While the file
+The JSON holds worker options, and ``ahead``: so many jobs are claimed ahead for each slot, however long they take, and
+stay there. While the file
 ``METHOD.TYPE`` is beside the store (``settle.BrokerFull``), that method of the broker raises that error.
 """
 
@@ -49,8 +50,10 @@ class Voice(Silence):
 def main() -> None:
     url, text = sys.argv[1:]
     said = json.loads(text)
-    if "stale" in said:
-        ReadAhead.patience = said.pop("stale")
+    if "ahead" in said:
+        ahead = said.pop("ahead")
+        ReadAhead.ahead = property(lambda _: ahead)  # type: ignore[assignment,method-assign]
+        ReadAhead.patience = float("inf")
     said["apps"] = tuple(said.get("apps", ["tests.worker.app"]))
     with open_broker(url) as adapter:
         parts = {name: getattr(adapter, name) for name in Adapter.__slots__}

@@ -32,12 +32,11 @@ def test_commands_and_tasks_together_never_take_more_than_the_slots(shop: Shop) 
 
 
 def test_a_command_that_was_claimed_ahead_waits_until_a_task_leaves_its_slot(shop: Shop) -> None:
-    shop.add_many("echo", 300)
     gate = shop.directory / "gate"
-    task, command = shop.add("gate", str(gate)), shop.command("true")
-    # What is claimed ahead stays there: the test decides, not the clock.
-    shop.patched(slots=1, stale=600.0, burst=True)
+    task = shop.add("gate", str(gate))
+    shop.patched(slots=1, ahead=32, burst=True)
     eventually(gate.exists)
+    command = shop.command("true")
     eventually(lambda: shop.job(command).state is State.RUNNING)
     gate.rmdir()
     started, ended = shop.until(command).started_at, shop.until(task).finished_at

@@ -50,10 +50,9 @@ def test_a_worker_that_can_never_store_its_outcomes_ends_after_a_lease_and_says_
 def test_what_runs_is_stopped_before_a_lease_that_cannot_be_renewed_runs_out(shop: Shop) -> None:
     """And nothing more is started; what had been claimed ahead runs once the broker answers, and only once."""
     log, pid_file = shop.directory / "log", shop.directory / "pid"
-    shop.add_many("echo", 300)
     gates = [shop.gate() for _ in range(2)]
     # Started while the broker answers, so that the worker holds all kinds of jobs.
-    worker = shop.patched(slots=3, lease=1.0, stale=60.0)
+    worker = shop.patched(slots=3, lease=1.0, ahead=32)
     eventually(lambda: all(gate.exists() for gate in gates))
     command = shop.command(f"echo $$ > {pid_file}; exec sleep 600", shell=True)
     command_pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text().strip()))
@@ -76,7 +75,7 @@ def test_what_runs_is_stopped_before_a_lease_that_cannot_be_renewed_runs_out(sho
     for gate in gates:
         eventually(gate.exists)
         gate.rmdir()
-    eventually(lambda: shop.count(State.SUCCEEDED) == 300 + 2 + 20 + 1)
+    eventually(lambda: shop.count(State.SUCCEEDED) == 2 + 20 + 1)
     assert sorted(log.read_text().split()) == sorted([*map(str, range(20)), "late"])
     assert shop.stderr.count("could not be renewed") == 1
     assert all(shop.job(id).attempt == 1 for id in ahead)

@@ -99,13 +99,19 @@ class Claimer:
                 want = min(want, self._options.max_jobs - self.claimed)
             if want > 0 and (want * 2 >= window or held < slots):
                 self._claim(want)
-        waiting = self.waiting
-        while waiting and commands.active + pool.active < slots:
-            commands.start(waiting.popleft())
+        if self.waiting:
+            self.start_commands()
         if pool.backlog:
             self._dispatch()
         if now >= self._rebalance_at:
             self._rebalance(now)
+
+    def start_commands(self) -> None:
+        """Start claimed commands in the slots that are free."""
+        waiting, commands = self.waiting, self._commands
+        free = self._options.slots - self._runners.active
+        for _ in range(min(free, len(waiting))):
+            commands.start(waiting.popleft())
 
     def _claim(self, want: int) -> None:
         try:

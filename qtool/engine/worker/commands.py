@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 import socket
@@ -37,7 +38,7 @@ _EXITED = '{"exit_code":0}'
 class Command(Run):
     """One running command."""
 
-    __slots__ = ("ended_at", "pid", "pipes", "serial", "slot", "status", "watched")
+    __slots__ = ("pipes", "serial", "slot", "status", "watched")
 
     def __init__(self, lease: Lease, serial: int, slot: int, pipes: dict[str, int], started_at: float) -> None:
         super().__init__(lease)
@@ -46,7 +47,6 @@ class Command(Run):
         self.pipes = pipes
         self.started_at = started_at
         self.status: int | None = None
-        self.pid: int | None = None
         self.watched = False
 
 
@@ -57,6 +57,8 @@ class Commands:
         self._floor = floor
         self._clock = floor.clock
         self._slate = slate
+        self._slots = slots
+        self._first_slot = first_slot
         self._free = list(range(first_slot + slots - 1, first_slot - 1, -1))
         self._serial = 0
         self._sock: socket.socket | None = None
@@ -69,15 +71,18 @@ class Commands:
     def open(self) -> None:
         """Start the launcher."""
         self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        board = unnamed_file(bytes(self._slots * launcher.PID.size))
+        self._board = mmap.mmap(board, 0)
         slate = self._slate.fd if self._slate is not None else -1
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-P", "-m", "qtool.engine.worker.launcher", str(far.fileno()), str(slate)],
+            [sys.executable, "-P", "-m", "qtool.engine.worker.launcher", str(far.fileno()), str(board), str(slate)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[far.fileno(), *([slate] if slate >= 0 else [])],
+            pass_fds=[far.fileno(), board, *([slate] if slate >= 0 else [])],
             start_new_session=True,
         )
         far.close()
+        os.close(board)
         self._floor.reactor.watch(self._sock.fileno(), self._replies)
 
     def guard(self, group: int) -> None:
@@ -90,10 +95,10 @@ class Commands:
         self._guarded.discard(group)
         self._request(launcher.UNGUARD, group)
 
-    def _request(self, operation: int, serial: int, count: int = 0) -> None:
+    def _request(self, operation: int, serial: int, number: int = 0) -> None:
         assert self._sock is not None
         try:
-            self._sock.send(launcher.REQUEST.pack(operation, serial, count))
+            self._sock.send(launcher.REQUEST.pack(operation, serial, number, 0))
         except OSError:
             # It died; its socket says so in a moment.
             return
@@ -114,9 +119,7 @@ class Commands:
             command = self.running.get(serial)
             if command is None:
                 continue
-            if kind == launcher.STARTED:
-                command.pid = value
-            elif kind == launcher.EXITED:
+            if kind == launcher.EXITED:
                 self._exited(command, value)
             else:
                 self._refused(command, value)
@@ -129,9 +132,10 @@ class Commands:
         self._sock.close()
         self._process.wait()
         for command in list(self.running.values()):
-            if command.pid is not None:
+            (pid,) = launcher.PID.unpack_from(self._board, (command.slot - self._first_slot) * launcher.PID.size)
+            if pid:
                 with suppress(OSError):
-                    os.killpg(command.pid, signal.SIGKILL)
+                    os.killpg(pid, signal.SIGKILL)
             failure = Failure(type="LauncherDied", message="the process that had started the command was killed")
             self._finish(command, Fail(failure, crashed=True))
         self.open()
@@ -166,6 +170,7 @@ class Commands:
         self.running[serial] = command
         if self._slate is not None:
             self._slate.mark(command.slot, lease.key, lease.token)
+        place = command.slot - self._first_slot
         payload = launcher.pack(cwd, argv, extra)
         fds = [out_end, err_end]
         if len(payload) > launcher.INLINE:
@@ -174,7 +179,7 @@ class Commands:
         assert self._sock is not None
         # A launcher that has died is noticed in a moment, and this run then ends with the others.
         with suppress(OSError):
-            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv)), payload], fds)
+            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv), place), payload], fds)
         for fd in fds:
             os.close(fd)
         command.limit = limit

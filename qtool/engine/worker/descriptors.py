@@ -7,6 +7,8 @@ import os
 import socket
 
 _MOST = 3
+# Numbers, not flags: or-ing those costs more than the system call.
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _SPACE = socket.CMSG_SPACE(_MOST * array.array("i").itemsize)
 
 
@@ -15,7 +17,7 @@ def receive_fds(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, 
 
     As :func:`socket.recv_fds`, which drops its ``flags`` before Python 3.12.
     """
-    data, ancillary, _, _ = sock.recvmsg(size, _SPACE, flags | getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    data, ancillary, _, _ = sock.recvmsg(size, _SPACE, int(flags) | _CLOEXEC)
     fds = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -13,6 +13,7 @@ Messages are packed structures, not msgpack: what execve wants is bytes, and a s
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import select
 import signal
@@ -25,12 +26,17 @@ from contextlib import suppress
 from qtool.engine.worker.descriptors import read_file, receive_fds
 
 START, KILL, GUARD, UNGUARD = range(1, 5)
-STARTED, EXITED, REFUSED = range(1, 4)
+EXITED, REFUSED = range(1, 3)
 
-REQUEST = struct.Struct("<BQI")
-"""Operation, serial number (or group), a count or a signal."""
+REQUEST = struct.Struct("<BQII")
+"""Operation, serial number (or group), a count or a signal, and the slot."""
 REPLY = struct.Struct("<BQq")
-"""Kind, serial number, and a pid, a wait status or an errno."""
+"""Kind, serial number, and a wait status or an errno."""
+PID = struct.Struct("<q")
+"""What the board that both sides map holds for each slot: the pid of the command that runs there, or 0.
+
+It is for the supervisor to read should this process be killed. A message for each would wake it for nothing.
+"""
 
 INLINE = 64 * 1024
 
@@ -49,12 +55,14 @@ def pack(cwd: bytes, argv: list[bytes], env: list[bytes]) -> bytes:
 class Launcher:
     """Starts, kills and reaps commands."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, board: mmap.mmap) -> None:
         self._sock = sock
+        self._board = board
         self._home = os.getcwdb()
         self._cwd = self._home
         self._base = dict(os.environb)
-        self._serials: dict[int, int] = {}
+        self._serials: dict[int, tuple[int, int]] = {}
+        """Serial number and slot by pid."""
         self._pids: dict[int, int] = {}
         self._killing: set[int] = set()
         self._guarded: set[int] = set()
@@ -93,9 +101,9 @@ class Launcher:
                 return False
             if not data:
                 return False
-            operation, serial, count = REQUEST.unpack_from(data)
+            operation, serial, count, slot = REQUEST.unpack_from(data)
             if operation == START:
-                self._start(serial, count, data[REQUEST.size :], fds)
+                self._start(serial, slot, count, data[REQUEST.size :], fds)
             elif operation == KILL:
                 self._kill(serial, count)
             elif operation == GUARD:
@@ -103,7 +111,7 @@ class Launcher:
             else:
                 self._guarded.discard(serial)
 
-    def _start(self, serial: int, count: int, payload: bytes, fds: list[int]) -> None:
+    def _start(self, serial: int, slot: int, count: int, payload: bytes, fds: list[int]) -> None:
         out, err = fds[:2]
         if len(fds) > 2:
             payload = read_file(fds.pop())
@@ -118,9 +126,9 @@ class Launcher:
         except OSError as error:
             self._reply(REFUSED, serial, error.errno or errno.EINVAL)
         else:
-            self._serials[pid] = serial
+            PID.pack_into(self._board, slot * PID.size, pid)
+            self._serials[pid] = serial, slot
             self._pids[serial] = pid
-            self._reply(STARTED, serial, pid)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -167,22 +175,26 @@ class Launcher:
     def _reap(self) -> None:
         while True:
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if self._killing:
+                    self._end_killed()
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if ended is None:
+            if not pid:
                 return
-            pid = ended.si_pid
-            if pid in self._killing:
-                # Before the number is free again: whatever is left of the group goes with its leader.
+            if (known := self._serials.pop(pid, None)) is not None:
+                serial, slot = known
+                PID.pack_into(self._board, slot * PID.size, 0)
+                del self._pids[serial]
+                self._reply(EXITED, serial, status)
+
+    def _end_killed(self) -> None:
+        """Before a killed command's number is free again: whatever is left of its group goes with its leader."""
+        for pid in list(self._killing):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self._killing.discard(pid)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
-            serial = self._serials.pop(pid, None)
-            if serial is not None:
-                del self._pids[serial]
-                self._reply(EXITED, serial, status)
 
     def _reply(self, kind: int, serial: int, value: int) -> None:
         # A supervisor that is gone is noticed where its requests are read.
@@ -229,14 +241,16 @@ class _NoDirectoryError(Exception):
 
 
 def main() -> None:
-    """``python -m qtool.engine.worker.launcher SOCKET SLATE``: descriptors; -1 where there is no slate."""
+    """``python -m qtool.engine.worker.launcher SOCKET BOARD SLATE``: descriptors; -1 where there is no slate."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
-    if (slate := int(sys.argv[2])) >= 0:
+    with open(int(sys.argv[2]), "rb") as file:
+        board = mmap.mmap(file.fileno(), 0)
+    if (slate := int(sys.argv[3])) >= 0:
         os.set_inheritable(slate, False)
-    Launcher(sock).serve()
+    Launcher(sock, board).serve()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from qtool.engine.worker.outbox import Outbox
     from qtool.engine.worker.reactor import Reactor
 
-GATHER = 0.004
+GATHER = 0.010
 """Seconds that outcomes wait for company while the slots have other work at hand."""
 
 GATHER_MOST = 64

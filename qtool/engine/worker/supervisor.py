@@ -122,6 +122,9 @@ class Worker:
         """One round: what happened, what is due, what can be stored, what can be started."""
         now = self._reactor.turn(sleep=not self._settler.pressing)
         claimer = self._claimer
+        if claimer.waiting:
+            # A slot that has just fallen free need not wait for a commit.
+            claimer.start_commands()
         if self._outbox.waiting:
             claimer.expect(self._settler.settle(now, busy=claimer.ahead))
         claimer.fill(now)
