@@ -1,0 +1,19 @@
+"""The worker, by process.
+
+The supervisor, one thread that runs no user code:
+
+    supervisor   puts the parts together and turns the loop
+    reactor, timers, signals, health      what wakes it, and whether the broker answers
+    claimer, readahead                    jobs in: how many, and what waits before it starts
+    pool, children, process, inbox, stops the pool: dealing, life and death, what its processes say, stopping a run
+    commands                              command jobs
+    runners, runs, floor                  both together; what is known of a run; what both stand on
+    outbox, settler, news, output         outcomes, progress and output, on their way to the broker
+    leases, upkeep                        the heartbeat, and what every worker does for the broker
+    stopping, finish                      the stages of a stop, and when the work is done
+    options                               what a worker is told and what it tells
+
+A pool's process, a fresh interpreter with the user's modules: ``child``, ``link``, ``slots`` (processes and threads),
+``loop`` (coroutines), ``capture``. The launcher, which starts commands and outlives the supervisor by a moment:
+``launcher``. Between them: ``wire``, ``descriptors``.
+"""
