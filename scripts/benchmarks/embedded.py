@@ -64,7 +64,7 @@ def _fill(setting: Setting, count: int, *command: str) -> str:
 
 
 def _burst(path: str, *options: str) -> float:
-    command = (str(BIN / "qtool"), "worker", "-b", path, "-A", APP, "--burst", "-j", str(CORES), *options)
+    command = (str(BIN / "qtool"), "worker", "-b", path, "--burst", "-j", str(CORES), *options)
     return seconds(lambda: run(*command, "-q", env=_env()))
 
 
@@ -105,13 +105,13 @@ def drain(setting: Setting) -> Iterator[Row]:
 
     def ours() -> float:
         path = _fill(setting, setting.jobs)
-        whole = _burst(path)
+        whole = _burst(path, "-A", APP)
         with open_broker(path) as adapter:
             _all_succeeded(adapter, setting.jobs)
             spans.append(setting.jobs / _span(adapter))
         return setting.jobs / whole
 
-    _burst(_fill(setting, 1000))
+    _burst(_fill(setting, 1000), "-A", APP)
     figures = interleaved(
         [
             ours,
