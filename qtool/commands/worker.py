@@ -151,9 +151,8 @@ class _Talk:
         options = self._options
         serves = ", ".join(options.queues) or "all queues"
         # Said every time: a task that nobody named a module for ends dead here, and waits for an operator's retry.
-        kind = options.pool if options.apps else "command"
-        only = "" if options.apps else " and no tasks (-A names their module)"
-        self._out.note(f"worker {id} serves {serves} with {options.slots} {kind} slots{only}; Ctrl-C ends it")
+        only = "" if options.apps else ", commands and qtool.http only (no -A)"
+        self._out.note(f"worker {id} serves {serves} with {options.slots} {options.pool} slots{only}; Ctrl-C ends it")
 
     def events(self, batch: list[Any]) -> None:
         from queue import Full
