@@ -133,21 +133,19 @@ def call(capfd: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
+def _ran(command: list[str], environment: dict[str, str], stdin: str | None = None) -> Ran:
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def spawn() -> Any:
     """Run qtool as a process."""
 
     def run(*arguments: str, stdin: str = "", **environment: str) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "qtool", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=os.environ | environment,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return _ran([sys.executable, "-m", "qtool", *arguments], environment, stdin)
 
     return run
 
@@ -158,15 +156,7 @@ def shell() -> Any:
 
     def run(line: str, **environment: str) -> Ran:
         script = f'set -o pipefail; qtool() {{ "{sys.executable}" -m qtool "$@"; }}; {line}'
-        done = subprocess.run(
-            ["bash", "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=os.environ | environment,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return _ran(["bash", "-c", script], environment)
 
     return run
 
