@@ -63,6 +63,10 @@ class Renewal(Value):
     """No longer held: stop the run, its outcome will be refused."""
     cancelled: frozenset[str] = frozenset()
     """Asked to stop."""
+    killed: frozenset[str] = frozenset()
+    """To be killed without being asked."""
+    slots: tuple[int, int] | None = None
+    """How many slots the worker should have, at least and at most, when somebody has said so from outside."""
 
 
 class Maintenance(Value):
@@ -176,6 +180,8 @@ class Broker(Protocol):
 
 ASKED_TO_STOP = "asked to stop"
 """The note on the cancelling of a running job: its worker decides."""
+TO_BE_KILLED = "to be killed"
+"""The note on the killing of a running job: its worker does it."""
 
 
 class Change(Value):
@@ -191,7 +197,7 @@ class Change(Value):
     @property
     def changed(self) -> bool:
         """Whether something happened, or was asked for."""
-        return self.before is not None and (self.before is not self.after or self.note == ASKED_TO_STOP)
+        return self.before is not None and (self.before is not self.after or self.note in (ASKED_TO_STOP, TO_BE_KILLED))
 
 
 class Operator(Protocol):
@@ -203,6 +209,10 @@ class Operator(Protocol):
 
     def cancel(self, ids: Sequence[str]) -> list[Change]:
         """Pending jobs are cancelled; running ones are asked to stop (their worker decides)."""
+        ...
+
+    def kill(self, ids: Sequence[str]) -> list[Change]:
+        """As :meth:`cancel`, but what runs is killed where its worker can do that."""
         ...
 
     def delete(self, ids: Sequence[str]) -> list[Change]:
@@ -218,6 +228,10 @@ class Operator(Protocol):
 
     def resume(self, queue: str) -> bool:
         """Undo :meth:`pause`. False if it was not paused."""
+        ...
+
+    def scale(self, worker: str, least: int, most: int) -> bool:
+        """Ask a worker, by its id, for so many slots. False if there is no such worker."""
         ...
 
 

@@ -90,9 +90,11 @@ def encode(job: Job) -> dict[str, Any]:
     envelope |= {"args": list(job.args), "kwargs": dict(job.kwargs), "created_at": job.created_at}
     if job.priority:
         envelope["priority"] = job.priority
-    for name in ("run_at", "expires_at", "unique"):
+    for name in ("run_at", "expires_at", "unique", "key"):
         if (value := getattr(job, name)) is not None:
             envelope[name] = value
+    if job.key_limit != 1:
+        envelope["key_limit"] = job.key_limit
     if options := encode_options(job):
         envelope |= json.loads(options)
     return envelope
@@ -127,17 +129,26 @@ def decode(envelope: Mapping[str, Any], *, id: str, created_at: float, queue: st
         run_at=envelope.get("run_at"),
         expires_at=envelope.get("expires_at"),
         unique=envelope.get("unique"),
+        key=envelope.get("key"),
+        key_limit=envelope.get("key_limit") or 1,
         tags=envelope.get("tags") or NOTHING,
         parents=tuple(envelope.get("parents") or ()),
         policy=policy,
     )
 
 
+_WORDS: Mapping[str, tuple[object, ...]] = {"jitter": (False, True), "on_crash": ("retry", "dead")}
+"""What those parts of a policy may be that are no numbers."""
+
+
 def _policy(said: Mapping[str, Any]) -> Policy:
     """Raises ValueError for what no worker can count with."""
     values = {name: said.get(name) for name in Policy.__slots__}
     for name, value in values.items():
-        if value is not None and not (type(value) in (int, float) and 0 <= value < float("inf")):
+        if value is not None and name in _WORDS:
+            if value not in _WORDS[name] or type(value) is int:
+                raise ValueError(f"{name} is one of {', '.join(map(str, _WORDS[name]))}, not {value!r}")
+        elif value is not None and not (type(value) in (int, float) and 0 <= value < float("inf")):
             raise ValueError(f"{name} is a number from 0 on, not {value!r}")
     return Policy(**values)
 

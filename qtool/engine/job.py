@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from qtool.engine.states import Event, Reason, State
 from qtool.engine.value import Value
@@ -19,6 +19,8 @@ HTTP = "qtool.http"
 """The task that sends an HTTP request."""
 PRIORITIES = range(10)
 """0 (the default) to 9; the larger runs first, as on RabbitMQ."""
+
+OnCrash = Literal["retry", "dead"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -34,6 +36,12 @@ class Policy(Value, kw_only=True):
     """The longest wait between two attempts, in seconds."""
     timeout: float | None = None
     """How long one attempt may run, in seconds."""
+    grace: float | None = None
+    """Seconds between the end of its time and the kill of an attempt that goes on; the worker's where nothing says."""
+    jitter: bool | None = None
+    """False: wait the whole backoff, not a random part of it."""
+    on_crash: OnCrash | None = None
+    """What becomes of a job that took its process down: another try, up to three in all, or the end."""
 
     def over(self, other: Policy) -> Policy:
         """This policy, with ``other`` where this one says nothing."""
@@ -44,6 +52,9 @@ class Policy(Value, kw_only=True):
             backoff=self.backoff if self.backoff is not None else other.backoff,
             backoff_cap=self.backoff_cap if self.backoff_cap is not None else other.backoff_cap,
             timeout=self.timeout if self.timeout is not None else other.timeout,
+            grace=self.grace if self.grace is not None else other.grace,
+            jitter=self.jitter if self.jitter is not None else other.jitter,
+            on_crash=self.on_crash if self.on_crash is not None else other.on_crash,
         )
 
 
@@ -66,6 +77,9 @@ class Job(Value, kw_only=True):
     """Not started after this time."""
     unique: str | None = None
     """While an unfinished job holds this key, no other job with it is enqueued."""
+    key: str | None = None
+    """Of all jobs with this key, at most :attr:`key_limit` run at once."""
+    key_limit: int = 1
     tags: Mapping[str, str] = NOTHING
     parents: tuple[str, ...] = ()
     policy: Policy = UNSAID
@@ -220,6 +234,10 @@ class JobInfo(Value, kw_only=True):
     progress: float | None
     message: str | None
     unique: str | None
+    key: str | None = None
+    key_limit: int = 1
+    held: str | None = None
+    """The limit that keeps a ready job from starting: ``key:NAME`` or ``task:NAME``."""
     tags: Mapping[str, str]
     parents: tuple[str, ...]
     policy: Policy

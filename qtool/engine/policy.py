@@ -67,12 +67,13 @@ KEEP = Retention()
 def backoff_delay(failures: int, policy: Policy, random: Callable[[], float]) -> float:
     """Seconds to wait after the ``failures``-th error: exponential with full jitter.
 
-    Uniform between 0 and ``min(cap, backoff * 2 ** (failures - 1))``; ``random`` gives numbers in [0, 1).
+    Uniform between 0 and ``min(cap, backoff * 2 ** (failures - 1))``, or just that where the policy wants no jitter;
+    ``random`` gives numbers in [0, 1).
     """
     base = _or(policy.backoff, DEFAULTS.backoff)
     cap = _or(policy.backoff_cap, DEFAULTS.backoff_cap)
     ceiling = min(cap, base * 2.0 ** min(failures - 1, 60))
-    return ceiling * random()
+    return ceiling if policy.jitter is False else ceiling * random()
 
 
 def decide(
@@ -123,12 +124,17 @@ def _due(lease: Lease, outcome: Retry | Fail, policy: Policy, now: float, random
         if outcome.final:
             return None
         if outcome.crashed:
-            return now if lease.crashes + 1 < MAX_CRASHES else None
+            return now if tries_again(lease.crashes, policy) else None
     if lease.failures >= _or(policy.retries, DEFAULTS.retries):
         return None
     if isinstance(outcome, Retry) and outcome.in_ is not None:
         return now + outcome.in_
     return now + backoff_delay(lease.failures + 1, policy, random)
+
+
+def tries_again(crashes: int, policy: Policy) -> bool:
+    """Whether a job that has just taken its process down, after ``crashes`` such attempts before, gets another."""
+    return policy.on_crash != "dead" and crashes + 1 < MAX_CRASHES
 
 
 def _reason(outcome: Retry | Fail) -> Reason:

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """Why a job is dead."""
 
     FAILED = "failed"
+    DISCARDED = "discarded"
+    """Its own code said that it should not run again."""
     CRASHED = "crashed"
     TIMEOUT = "timeout"
     UNKNOWN_TASK = "unknown-task"

@@ -145,7 +145,8 @@ _STATES = {
     State.EXPIRED: "its time to start had passed",
 }
 _REASONS = {
-    Reason.FAILED: "an error, and no retry was left, or the task discarded it",
+    Reason.FAILED: "an error, and no retry was left",
+    Reason.DISCARDED: "its own code said that it should not run again",
     Reason.CRASHED: "it took its process down three times",
     Reason.TIMEOUT: "it ran longer than its time limit, and no retry was left",
     Reason.UNKNOWN_TASK: "no module of the worker (`-A`) has its task",

@@ -1,4 +1,4 @@
-"""An operator's verbs: retry, cancel, delete, pause, resume."""
+"""An operator's verbs: retry, cancel, kill, delete, pause, resume, scale."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qtool.engine.broker import ASKED_TO_STOP, Adapter
+from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Adapter
 from qtool.engine.states import FINAL, PENDING, State
 from tests.conformance.drive import LATER, Drive, chunk
 
@@ -18,7 +18,7 @@ FINALS = [state for state in HERE if state in FINAL]
 CANCELLABLE = [state for state in HERE if state in PENDING]
 
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "delete"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "kill", "delete"])
 def test_every_id_is_reported_on_in_order(drive: Drive, adapter: Adapter, verb: str) -> None:
     ready = drive.put_one()
     changes = getattr(adapter.operator, verb)(["no-such", ready, "neither"])
@@ -27,12 +27,12 @@ def test_every_id_is_reported_on_in_order(drive: Drive, adapter: Adapter, verb: 
     assert [(change.after, change.changed) for change in changes[::2]] == [(None, False)] * 2
 
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "delete"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "kill", "delete"])
 def test_no_ids_are_nothing(adapter: Adapter, verb: str) -> None:
     assert getattr(adapter.operator, verb)([]) == []
 
 
-@pytest.mark.parametrize("verb", ["cancel", "delete"])
+@pytest.mark.parametrize("verb", ["cancel", "kill", "delete"])
 def test_an_id_given_twice_is_done_once(drive: Drive, adapter: Adapter, verb: str) -> None:
     id = drive.put_one()
     first, second = getattr(adapter.operator, verb)([id, id])
@@ -239,3 +239,48 @@ def test_a_queue_may_be_paused_before_its_first_job(drive: Drive, adapter: Adapt
     assert drive.claim() == []
     adapter.operator.resume("new")
     assert len(drive.claim()) == 1
+
+
+# --- kill --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", CANCELLABLE)
+def test_a_pending_job_that_is_killed_is_cancelled(drive: Drive, adapter: Adapter, state: State) -> None:
+    id = drive.reach(state)
+    (change,) = adapter.operator.kill([id])
+    assert (change.before, change.after, change.changed) == (state, State.CANCELLED, True)
+    assert adapter.inspector.check() == []
+
+
+def test_a_running_job_is_to_be_killed_and_its_worker_is_told(drive: Drive, adapter: Adapter) -> None:
+    asked, killed = drive.start(), drive.start()
+    adapter.operator.cancel([asked.id])
+    (change,) = adapter.operator.kill([killed.id])
+    assert (change.after, change.note, change.changed) == (State.RUNNING, TO_BE_KILLED, True)
+    renewal = adapter.broker.extend(drive.worker(), [asked, killed])
+    assert renewal.cancelled == {asked.id}
+    assert renewal.killed == {killed.id}
+
+
+def test_asking_does_not_take_a_kill_back(drive: Drive, adapter: Adapter) -> None:
+    lease = drive.start()
+    adapter.operator.kill([lease.id])
+    adapter.operator.cancel([lease.id])
+    renewal = adapter.broker.extend(drive.worker(), [lease])
+    assert not renewal.cancelled
+    assert renewal.killed == {lease.id}
+
+
+# --- scale -------------------------------------------------------------------------------------------
+
+
+def test_a_worker_learns_how_many_slots_are_wanted(drive: Drive, adapter: Adapter) -> None:
+    worker = drive.worker()
+    assert adapter.broker.extend(worker, []).slots is None
+    assert adapter.operator.scale(worker.id, 2, 8)
+    assert adapter.broker.extend(worker, []).slots == (2, 8)
+    assert adapter.broker.extend(worker, []).slots == (2, 8)
+
+
+def test_nobody_can_scale_a_worker_that_is_not_there(adapter: Adapter) -> None:
+    assert not adapter.operator.scale("nobody", 1, 1)

@@ -34,9 +34,18 @@ jobs = st.builds(
     run_at=st.none() | st.floats(0, 1e10),
     expires_at=st.none() | st.floats(0, 1e10),
     unique=st.none() | texts,
+    key=st.none() | texts,
+    key_limit=st.integers(1, 9),
     tags=st.dictionaries(texts, texts, max_size=2),
     parents=st.lists(texts, max_size=2).map(tuple),
-    policy=st.builds(Policy, retries=st.none() | st.integers(0, 9), timeout=st.none() | st.floats(0, 1e6)),
+    policy=st.builds(
+        Policy,
+        retries=st.none() | st.integers(0, 9),
+        timeout=st.none() | st.floats(0, 1e6),
+        grace=st.none() | st.floats(0, 1e6),
+        jitter=st.none() | st.booleans(),
+        on_crash=st.sampled_from([None, "retry", "dead"]),
+    ),
 )
 
 

@@ -190,3 +190,14 @@ def test_failures_are_kept_longer_and_the_unfinished_for_ever() -> None:
     assert succeeded is not None
     assert dead > succeeded
     assert {KEEP.seconds(state) for state in UNFINISHED} == {None}
+
+
+def test_without_jitter_the_whole_backoff_is_waited() -> None:
+    policy = Policy(retries=9, backoff=4, jitter=False)
+    assert [backoff_delay(failures, policy, lambda: 0.1) for failures in (1, 2, 3)] == [4, 8, 16]
+
+
+def test_a_crash_ends_a_job_that_must_not_be_tried_again() -> None:
+    end = settled(Fail(BOOM, crashed=True), Policy(retries=9, on_crash="dead"))
+    assert (end.state, end.reason, end.crash) == (State.DEAD, Reason.CRASHED, True)
+    assert settled(Fail(BOOM, crashed=True), Policy(on_crash="retry")).state is State.RETRY

@@ -189,6 +189,22 @@ def test_an_older_file_is_migrated(path: str, two_steps: Path, monkeypatch: pyte
         open_broker(path)
 
 
+def test_a_file_of_version_1_keeps_its_jobs(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(store, "MIGRATIONS", MIGRATIONS[:1])
+        Store(path, f"sqlite://{path}").close()
+    names = "id, task, queue, state, created_at, ready_at, body"
+    query(path, f"INSERT INTO jobs ({names}) VALUES ('one', 't', 'q', 'ready', 1, 1, '[[],{{}}]')")
+    query(path, "INSERT INTO counters VALUES ('ready', 'q', 1)")
+    with open_broker(path) as adapter:
+        (lease,) = adapter.broker.claim("w", [], 9)
+        assert lease.id == "one"
+        assert adapter.inspector.check() == []
+        adapter.broker.enqueue([job(key="k", key_limit=2)])
+        (there,) = adapter.inspector.browse(limit=1).jobs
+        assert (there.key, there.key_limit, there.held) == ("k", 2, None)
+
+
 def test_a_migration_that_breaks_off_leaves_the_file_as_it_was(
     path: str, two_steps: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

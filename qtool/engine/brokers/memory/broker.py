@@ -154,11 +154,15 @@ class MemoryBroker:
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
         store = self._store
         with store.lock:
-            store.workers[worker.id] = Presence(store.clock.monotonic(), seconds, worker)
+            before = store.workers.get(worker.id)
+            slots = before.slots if before is not None else None
+            store.workers[worker.id] = Presence(store.clock.monotonic(), seconds, worker, slots)
             held = [(lease.id, store.held(lease)) for lease in leases]
             return Renewal(
                 lost=frozenset(job for job, row in held if row is None),
-                cancelled=frozenset(job for job, row in held if row is not None and row.cancel),
+                cancelled=frozenset(job for job, row in held if row is not None and row.cancel and not row.kill),
+                killed=frozenset(job for job, row in held if row is not None and row.kill),
+                slots=slots,
             )
 
     def report(self, reports: Sequence[Report]) -> None:

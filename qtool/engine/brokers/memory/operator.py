@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import ASKED_TO_STOP, Change
+from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Change
 from qtool.engine.states import FINAL, Event, State
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ class MemoryOperator:
 
     def cancel(self, ids: Sequence[str]) -> list[Change]:
         return self._each(ids, self._cancel)
+
+    def kill(self, ids: Sequence[str]) -> list[Change]:
+        return self._each(ids, self._kill)
 
     def delete(self, ids: Sequence[str]) -> list[Change]:
         return self._each(ids, self._delete)
@@ -58,6 +61,11 @@ class MemoryOperator:
         store.bells.ring("ready")
         return row.state, None
 
+    def _kill(self, row: Row) -> tuple[State, str | None]:
+        state, note = self._cancel(row)
+        row.kill = state is State.RUNNING
+        return state, TO_BE_KILLED if row.kill else note
+
     def _cancel(self, row: Row) -> tuple[State, str | None]:
         store = self._store
         if row.state in FINAL:
@@ -89,3 +97,12 @@ class MemoryOperator:
             if before:
                 self._store.bells.ring("ready")
             return before
+
+    def scale(self, worker: str, least: int, most: int) -> bool:
+        with self._store.lock:
+            here = self._store.workers.get(worker)
+            if here is None or here.info is None:
+                return False
+            here.slots = (least, most)
+            self._store.bells.ring("control")
+            return True

@@ -53,6 +53,8 @@ class Row:
     worker: str | None = None
     cancel: bool = False
     """Asked to stop while running."""
+    kill: bool = False
+    """And to be killed."""
     reason: Reason | None = None
     error: Failure | None = None
     result: str | None = None
@@ -89,6 +91,9 @@ class Row:
             progress=self.progress,
             message=self.message,
             unique=self.job.unique,
+            key=self.job.key,
+            key_limit=self.job.key_limit,
+            held=None,
             tags=tags,
             parents=parents,
             policy=policy,
@@ -126,6 +131,8 @@ class Presence:
     """Monotonic."""
     lease: float
     info: WorkerInfo | None = None
+    slots: tuple[int, int] | None = None
+    """Asked for from outside."""
 
 
 class Store:
@@ -207,7 +214,7 @@ class Store:
                 row.ready_at = at
             heapq.heappush(self.ready.setdefault(row.job.queue, []), (-row.job.priority, row.ready_at, row.key))
         elif row.state in FINAL:
-            row.cancel = False
+            row.cancel = row.kill = False
             row.progress = None
             self.finished[row.state].append((at, row.key))
         if row.state in PENDING:

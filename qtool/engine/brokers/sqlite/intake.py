@@ -154,6 +154,8 @@ def _row(job: Job, now: float) -> Row:
         job.unique,
         encode_body(job.args, job.kwargs),
         encode_options(job),
+        job.key,
+        job.key_limit if job.key is not None else None,
     )
 
 

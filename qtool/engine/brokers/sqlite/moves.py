@@ -12,6 +12,7 @@ from qtool.engine.brokers.sqlite import upkeep
 from qtool.engine.brokers.sqlite.doorbell import FifoBell, ring
 from qtool.engine.brokers.sqlite.intake import Intake
 from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.operate import TO_KILL
 from qtool.engine.brokers.sqlite.rescue import Rescuer, give_back
 from qtool.engine.brokers.sqlite.rows import error_columns, storable, worker_to_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows
@@ -149,7 +150,9 @@ class SqliteBroker:
     # --- while it runs -------------------------------------------------------------------------------
 
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
-        lost, cancelled = set(), set()
+        lost: set[str] = set()
+        cancelled: set[str] = set()
+        killed: set[str] = set()
         with self._store.write(durable=False) as db:
             db.execute(SQL["beat"], (worker.id, seconds, worker_to_json(worker)))
             for lease in leases:
@@ -157,8 +160,10 @@ class SqliteBroker:
                 if row is None:
                     lost.add(lease.id)
                 elif row[0]:
-                    cancelled.add(lease.id)
-        return Renewal(frozenset(lost), frozenset(cancelled))
+                    (killed if row[0] == TO_KILL else cancelled).add(lease.id)
+            wanted = first(db, "wanted", (worker.id,))
+        slots = (wanted[0], wanted[1]) if wanted is not None else None
+        return Renewal(frozenset(lost), frozenset(cancelled), frozenset(killed), slots)
 
     def report(self, reports: Sequence[Report]) -> None:
         if not reports:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from qtool.engine.broker import ASKED_TO_STOP, Change
+from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Change
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.store import SQL, Store, first, text_key
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 Verb = Callable[[apsw.Connection, Ledger, str, int, str, State], Change]
 """What to do with one job: database, ledger, id, key, queue, state."""
+
+
+ASKED, TO_KILL = 1, 2
+"""What ``jobs.cancel`` says of a running job."""
 
 
 class SqliteOperator:
@@ -39,6 +43,11 @@ class SqliteOperator:
         ring(self._bells, "finished", "control")
         return changes
 
+    def kill(self, ids: Sequence[str]) -> list[Change]:
+        changes = self._each(ids, _kill)
+        ring(self._bells, "finished", "control")
+        return changes
+
     def delete(self, ids: Sequence[str]) -> list[Change]:
         changes = self._each(ids, _delete)
         ring(self._bells, "finished")
@@ -55,6 +64,13 @@ class SqliteOperator:
             resumed = db.changes() > 0
         ring(self._bells, "ready")
         return resumed
+
+    def scale(self, worker: str, least: int, most: int) -> bool:
+        with self._store.write(durable=True) as db:
+            db.execute(SQL["scale"], {"worker": text_key(worker), "least": least, "most": most})
+            known = db.changes() > 0
+        ring(self._bells, "control")
+        return known
 
     def _each(self, ids: Sequence[str], verb: Verb) -> list[Change]:
         ledger = Ledger(self._clock.now())
@@ -83,11 +99,23 @@ def _retry(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, s
 
 
 def _cancel(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    if state is State.RUNNING:
+        db.execute(SQL["ask_to_stop"], (ASKED, seq))
+        return Change(id, state, state, ASKED_TO_STOP)
+    return _drop(db, ledger, id, seq, queue, state)
+
+
+def _kill(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    if state is State.RUNNING:
+        db.execute(SQL["ask_to_stop"], (TO_KILL, seq))
+        return Change(id, state, state, TO_BE_KILLED)
+    return _drop(db, ledger, id, seq, queue, state)
+
+
+def _drop(db: apsw.Connection, ledger: Ledger, id: str, seq: int, queue: str, state: State) -> Change:
+    """Cancel a job that is not running."""
     if state in FINAL:
         return Change(id, state, state, f"it is {state} already")
-    if state is State.RUNNING:
-        db.execute(SQL["ask_to_stop"], (seq,))
-        return Change(id, state, state, ASKED_TO_STOP)
     db.execute(SQL["finish_pending"], {"state": "cancelled", "now": ledger.now, "seq": seq})
     ledger.arrive(queue, state, State.CANCELLED)
     return Change(id, state, State.CANCELLED)

@@ -1,8 +1,9 @@
 -- Named statements: each runs under the name above it. Values are always bound.
 
 -- name: insert
-INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options,
+                  key, key_limit)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: holder
 SELECT id FROM jobs WHERE id = :id
@@ -24,7 +25,7 @@ WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM
 -- In the claim's own order. With "start" it does what one UPDATE … RETURNING could, without its temporary tables, which
 -- make a claim of a single job five times as long.
 SELECT id, task, queue, :token, attempt + 1, failures, crashes, body, options, seq, ready_at FROM jobs
-WHERE state = 'ready' AND queue = :queue
+WHERE state = 'ready' AND held IS NULL AND queue = :queue
 ORDER BY priority DESC, ready_at, seq LIMIT :count;
 
 -- name: start
@@ -99,6 +100,12 @@ SELECT beat FROM workers WHERE id = ?;
 -- name: workers
 SELECT id, beat, lease, info FROM workers ORDER BY id;
 
+-- name: wanted
+SELECT least, most FROM workers WHERE id = ? AND least IS NOT NULL;
+
+-- name: scale
+UPDATE workers SET least = :least, most = :most WHERE id = :worker AND info IS NOT NULL;
+
 -- name: forget
 DELETE FROM workers WHERE id = ?;
 
@@ -137,7 +144,8 @@ SET state = 'ready', ready_at = :now, due_at = NULL, finished_at = NULL, expires
 WHERE seq = :seq;
 
 -- name: ask_to_stop
-UPDATE jobs SET cancel = 1 WHERE seq = ?;
+-- 1: asked; 2: to be killed, which an asking does not take back.
+UPDATE jobs SET cancel = max(cancel, ?) WHERE seq = ?;
 
 -- name: delete_job
 DELETE FROM jobs WHERE seq = ?;

@@ -14,7 +14,7 @@ from qtool.errors import Undecodable
 JOB_COLUMNS = (
     "seq, id, task, queue, state, body, options, priority, created_at, due_at, ready_at, expires_at, started_at, "
     "finished_at, attempt, failures, crashes, reason, error_type, error_message, error_detail, worker, progress, "
-    "message, unique_key"
+    "message, unique_key, key, key_limit, held"
 )
 """What :func:`job_info` reads, in its order; the key comes first."""
 
@@ -23,7 +23,7 @@ def job_info(row: tuple[Any, ...]) -> JobInfo:
     """The job in a row of :data:`JOB_COLUMNS`. What cannot be decoded is shown empty, with its error in place."""
     _, id, task, queue, state, body, options, priority, created_at, due_at, ready_at, expires_at, started_at = row[:13]
     finished_at, attempt, failures, crashes, reason, error_type, error_message, error_detail = row[13:21]
-    worker, progress, message, unique = row[21:]
+    worker, progress, message, unique, key, key_limit, held = row[21:]
     error = failure(error_type, error_message, error_detail)
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
@@ -57,6 +57,9 @@ def job_info(row: tuple[Any, ...]) -> JobInfo:
         progress=progress,
         message=message,
         unique=unique,
+        key=key,
+        key_limit=key_limit or 1,
+        held=held,
         tags=tags,
         parents=parents,
         policy=policy,
