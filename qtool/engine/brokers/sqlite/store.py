@@ -36,8 +36,8 @@ BUSY_SECONDS = 10.0
 """How long to wait for another process's transaction before giving up with BrokerBusy."""
 
 CACHE_KIB = 4 * 1024
-"""What a connection keeps of the file in its own memory. The system's cache serves the rest as fast: with 64 MiB nothing
-was measurably quicker, and every worker grew by as much."""
+"""What a connection keeps of the file in its own memory. The system's cache serves the rest as fast: with 64 MiB
+nothing was measurably quicker, and every worker grew by as much."""
 CHECKPOINT_PAGES = 4000
 """The WAL is folded back into the file whenever it exceeds this many pages (16 MB)."""
 
