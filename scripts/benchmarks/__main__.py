@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import embedded, huge
+from .against import compare
 from .measure import SCRIPTS, Row, Setting, machine
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def main() -> int:
     options = _options()
     # It was for this process only: what is measured finds its modules as it would anywhere.
     os.environ.pop("PYTHONPATH", None)
+    if options.against is not None:
+        said = [f"--jobs={options.jobs}"] if options.jobs else []
+        compare(
+            options.against, options.rows or [name for name in GROUPS if name != "huge"], said, options.repeats or 3
+        )
+        return 0
     options.directory.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=options.directory))
     setting = Setting(
@@ -73,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="how often each is measured (3; 5 with --full)")
     parser.add_argument("--million", type=float, metavar="N", help="also the rows on a file of N million jobs")
     parser.add_argument("--full", action="store_true", help="more of everything, and ten million jobs (3 GB of disk)")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="beside another checkout of qtool, by turns")
     parser.add_argument(
         "--json", metavar="FILE", help="also write the figures as JSON; - for stdout instead of the table"
     )
