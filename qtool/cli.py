@@ -266,7 +266,7 @@ def with_common(function: Callable[..., Any]) -> Callable[..., Any]:
     rest = [each for each in own if each.annotation is not Common]
     parameters = [*rest, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in shared.values())]
     call.__name__ = function.__name__
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it off any function
     hints = get_type_hints(function, include_extras=True) | get_type_hints(common_options, include_extras=True)
     hints.pop("common", None)
     call.__annotations__ = hints

@@ -56,7 +56,7 @@ class Table(Generic[Row]):
     fields: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fields", tuple(each.name for each in fields(self.row)))  # type: ignore[arg-type]
+        object.__setattr__(self, "fields", tuple(each.name for each in fields(self.row)))  # type: ignore[arg-type]  # rows are dataclasses
 
 
 def print_table(table: Table[Any], rows: Iterable[Any], console: Console, note: Callable[[str], None]) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from qtool.engine.job import OnCrash
 from qtool.intake.options import EnqueueOptions
 from qtool.intake.options import mark_dashes as prepare
 from qtool.intake.run import EnqueuedRow, run
@@ -22,6 +23,7 @@ find . -name '*.wav' -print0 | qtool enqueue -0 -- flac --best {}
 seq 1000 | qtool enqueue --lines examples.tasks.noop
 qtool enqueue --jsonl mail.send --from mails.jsonl -Q bulk
 qtool enqueue --wait -- make test && echo green
+qtool enqueue --timeout 10m --grace 30s --on-crash dead -- ./charge-cards
 """
 
 Text = str | None
@@ -59,6 +61,13 @@ def command(
         Text, typer.Option("--backoff", metavar="DURATION", help="Longest first wait between attempts; it doubles.")
     ] = None,
     timeout: Annotated[Text, typer.Option("--timeout", metavar="DURATION", help="How long an attempt may run.")] = None,
+    grace: Annotated[
+        Text, typer.Option("--grace", metavar="DURATION", help="How long after --timeout it is killed; 5s.")
+    ] = None,
+    on_crash: Annotated[
+        OnCrash | None,
+        typer.Option("--on-crash", metavar="retry|dead", help="After an attempt took its process down: dead ends it."),
+    ] = None,
     unique: Annotated[
         Text, typer.Option("--unique", metavar="KEY", help="Nothing new while an unfinished job has this key.")
     ] = None,
@@ -81,8 +90,8 @@ def command(
     With --jsonl and a task, an array holds arguments (after those on the command line) and an object keyword arguments
     (over them). Without a task, every line is an envelope: an object with "task" and, where it has something to say of
     them, "id", "args", "kwargs", "queue", "priority", "run_at", "expires_at", "unique", "tags", "retries", "backoff",
-    "timeout" (times and durations in seconds); options given here win over it. A line that cannot be used is reported
-    and left out, the rest is enqueued, and the exit code is 3.
+    "jitter", "timeout", "grace", "on_crash" (times and durations in seconds); options given here win over it. A line
+    that cannot be used is reported and left out, the rest is enqueued, and the exit code is 3.
 
     Prints the ids, -q nothing, -o jsonl objects.
     """
@@ -106,6 +115,8 @@ def command(
             retries=retries,
             backoff=backoff,
             timeout=timeout,
+            grace=grace,
+            on_crash=on_crash,
             unique=unique,
             id=id,
             tag=tuple(tag or ()),

@@ -41,10 +41,21 @@ class Snooze(Exception):
 
 
 class Discard(Exception):
-    """Raise it to end the job as dead, whatever retries are left: ``Discard("the account is closed")``."""
+    """Raise it to end the job as dead (discarded), whatever retries are left: ``Discard("the account is closed")``.
+
+    It says that the job should not run again and that nobody need look.
+    """
 
     def __init__(self, reason: str = "discarded by the task") -> None:
         super().__init__(reason)
+
+
+class RetriesSpent(Exception):
+    """Raised by :meth:`CurrentJob.retry` when none is left; the job is dead of ``exc``, or of this."""
+
+    def __init__(self, message: str, exc: BaseException | None) -> None:
+        super().__init__(message)
+        self.exc = exc
 
 
 class JobTimeout(Exception):
@@ -153,10 +164,10 @@ class CurrentJob:
         """Celery's way to run again: in ``countdown`` seconds or at ``eta``, otherwise after the task's usual wait.
 
         Raises Retry, which ends this run; ``exc`` (or what is being handled) is recorded as its error. When
-        ``max_retries`` attempts have failed already, ``exc`` itself ends the job.
+        ``max_retries`` attempts have failed already, the job is dead of ``exc``.
         """
         if max_retries is not None and self.failures >= max_retries:
-            raise Discard(f"{type(exc).__name__}: {exc}" if exc else f"no retry is left of {max_retries}") from exc
+            raise RetriesSpent(f"no retry is left of {max_retries}", exc) from exc
         if eta is not None and countdown is None:
             import time
 

@@ -14,7 +14,7 @@ import urllib.request
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.current import Discard, Retry, running
+from qtool.engine.current import Retry, running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,12 @@ AGAIN = (408, 429)
 _SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-class RequestRefused(Discard):
+class RequestRefused(Exception):
     """The server said no, and would say so again."""
+
+
+class RequestInvalid(Exception):
+    """What the job asks for is no request that could be sent."""
 
 
 class ServerFailed(Exception):
@@ -39,6 +43,10 @@ class ServerFailed(Exception):
 
 class ConnectionFailed(Exception):
     """The server could not be reached, or the connection broke."""
+
+
+OPTIONS: Mapping[str, Any] = {"on_error": {(RequestRefused, RequestInvalid): "dead"}}
+"""The task's: whoever sent it should look, and another try would end the same way."""
 
 
 def call(
@@ -53,10 +61,10 @@ def call(
     """Send a request; give ``{"status": 200, "body": "…"}`` with the first 64 KiB of the answer.
 
     The method is POST where there is ``json`` or ``body``, otherwise GET. Every request but GET and HEAD carries the
-    job's id as ``Idempotency-Key``. Raises RequestRefused, ServerFailed, ConnectionFailed, Retry.
+    job's id as ``Idempotency-Key``. Raises RequestRefused, RequestInvalid, ServerFailed, ConnectionFailed, Retry.
     """
     if json is not None and body is not None:
-        raise Discard("give json or body, not both")
+        raise RequestInvalid("give json or body, not both")
     request = _request(url, method, dict(headers or {}), json, body)
     label = f"{request.get_method()} {_without_password(url)}"
     try:
@@ -66,7 +74,7 @@ def call(
         with error:
             raise _refusal(label, error) from None
     except (ValueError, InvalidURL) as error:
-        raise Discard(f"{label}: the request cannot be made: {error}") from None
+        raise RequestInvalid(f"{label}: the request cannot be made: {error}") from None
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionFailed(f"{label}: {reason or type(reason).__name__}") from None
@@ -103,7 +111,7 @@ def _request(
             secret = name.lower() in _SECRET
             (request.add_unredirected_header if secret else request.add_header)(name, str(value))
     except ValueError as error:
-        raise Discard(f"the request cannot be made: {error}") from None
+        raise RequestInvalid(f"the request cannot be made: {error}") from None
     return request
 
 
@@ -116,7 +124,7 @@ def _split(url: str) -> urllib.parse.SplitResult:
         # A port that is no number, or half an IPv6 address.
         pass
     # Where the authority ends is anybody's guess here: whatever could be a password is left out.
-    raise Discard(f"{url.rpartition('@')[2]!r} is not an http or https URL")
+    raise RequestInvalid(f"{url.rpartition('@')[2]!r} is not an http or https URL")
 
 
 def _opener() -> urllib.request.OpenerDirector:

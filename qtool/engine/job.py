@@ -141,6 +141,8 @@ class Retry(Value):
 
     failure: Failure
     in_: float | None = None
+    reason: Reason = Reason.FAILED
+    """Why the job is dead where no retry is left."""
 
 
 class Fail(Value):

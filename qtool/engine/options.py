@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from qtool.engine.job import PRIORITIES, UNSAID, Policy
+from qtool.engine.job import PRIORITIES, UNSAID, OnCrash, Policy
+
+if TYPE_CHECKING:
+    from qtool.engine.on_error import OnError
 
 UNLIMITED = 2**31 - 1
 """Retries without end, as Celery's ``max_retries=None`` asks for them."""
-CELERY_RETRIES = 3
-"""How often a task that uses Celery's options is retried where it does not say."""
+ASKED_RETRIES = 3
+"""How often errors are retried where a task says which (``on_error``, Celery's options), and not how often."""
 
 Unique = bool | str | Callable[..., str]
 Errors = type[BaseException] | Collection[type[BaseException]]
@@ -35,8 +38,17 @@ class TaskOptions(TypedDict, total=False):
     """The longest wait before the first retry, doubled for each further one; 2 seconds by default."""
     backoff_cap: Seconds
     """The longest wait between two attempts; an hour by default."""
+    jitter: bool
+    """False: wait the whole backoff, not a random part of it."""
+    on_error: OnError
+    """What becomes of a job by the class of its error: ``"retry"``, ``"dead"``, ``"discard"``, ``Retry(in_=5)`` or
+    ``Snooze(30)``, or a function of the error and the job that says so. The most specific class decides."""
+    on_crash: OnCrash
+    """``"dead"``: no other try for a job that took its process down; by default there are three."""
     timeout: Seconds
     """How long an attempt may run; for ever by default."""
+    grace: Seconds
+    """How long it may go on after that before it is killed; 5 seconds by default."""
     unique: Unique
     """No second unfinished job with the same key: True for the same arguments, a string, or a function of them."""
     expires: Seconds
@@ -46,6 +58,10 @@ class TaskOptions(TypedDict, total=False):
 
     autoretry_for: Errors
     """Celery's: retry only these errors, three times unless ``max_retries`` says otherwise."""
+    dont_autoretry_for: Errors
+    """Celery's: these are not retried, whatever else says so."""
+    throws: Errors
+    """Celery's: expected errors. A job that ends by one is dead (discarded): nobody need look."""
     max_retries: int | None
     """Celery's ``retries``; None is without end."""
     default_retry_delay: Seconds
@@ -55,11 +71,11 @@ class TaskOptions(TypedDict, total=False):
     retry_backoff_max: Seconds
     """Celery's ``backoff_cap``."""
     retry_jitter: bool
-    """Celery's: True is what happens anyway."""
+    """Celery's ``jitter``."""
     retry_kwargs: Mapping[str, Any]
     """Celery's: ``max_retries`` and ``countdown`` for ``autoretry_for``."""
     time_limit: Seconds
-    """Celery's ``timeout``, where ``soft_time_limit`` says nothing."""
+    """Celery's ``timeout``; beside ``soft_time_limit`` the time of the kill, which ``grace`` counts from there."""
     soft_time_limit: Seconds
     """Celery's ``timeout``."""
     ignore_result: bool
@@ -93,8 +109,14 @@ class SendOptions(TypedDict, total=False):
     """The longest wait before the first retry, doubled for each further one."""
     backoff_cap: Seconds
     """The longest wait between two attempts."""
+    jitter: bool
+    """False: wait the whole backoff."""
+    on_crash: OnCrash
+    """``"dead"`` or ``"retry"``: what becomes of the job if it takes its process down."""
     timeout: Seconds
     """How long an attempt may run."""
+    grace: Seconds
+    """How long it may go on after that before it is killed."""
     unique: Unique
     """As for ``@task``; False for none."""
     tags: Mapping[str, str]
@@ -105,7 +127,7 @@ class SendOptions(TypedDict, total=False):
     max_retries: int
     """Celery's ``retries``."""
     time_limit: Seconds
-    """Celery's ``timeout``, where ``soft_time_limit`` says nothing."""
+    """Celery's ``timeout``; beside ``soft_time_limit`` the time of the kill."""
     soft_time_limit: Seconds
     """Celery's ``timeout``."""
 
@@ -114,13 +136,12 @@ NOT_YET = {
     "rate_limit": "limit the worker instead: give the task a queue of its own and run a worker with -j 1 on it",
     "link": "enqueue the next job at the end of the task",
     "link_error": "catch the error in the task and enqueue from there",
-    "retry_jitter": "waits between retries are always jittered",
     "serializer": "arguments travel as JSON",
     "acks_late": "a job is always acknowledged after it ran",
 }
 """Options of Celery's that mean something qtool does not do, and what to do instead."""
 
-_HARMLESS = {"retry_jitter": (True,), "serializer": ("json",), "acks_late": (True,)}
+_HARMLESS = {"serializer": ("json",), "acks_late": (True,)}
 """Values of those that ask for what qtool does anyway."""
 
 
@@ -139,6 +160,11 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def _is_errors(value: Any) -> bool:
+    kinds = (value,) if isinstance(value, type) else value
+    return isinstance(kinds, Collection) and all(isinstance(k, type) and issubclass(k, BaseException) for k in kinds)
+
+
 def _is_tags(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
 
@@ -148,12 +174,18 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "retries": (_is_count, "a whole number, 0 or more"),
     "max_retries": (lambda value: value is None or _is_count(value), "a whole number, 0 or more, or None"),
     "tags": (_is_tags, "a mapping of strings to strings"),
+    "on_crash": (lambda value: value in ("retry", "dead"), "'retry' or 'dead'"),
+    **dict.fromkeys(("jitter", "retry_jitter"), (lambda value: isinstance(value, bool), "True or False")),
+    **dict.fromkeys(
+        ("autoretry_for", "dont_autoretry_for", "throws"), (_is_errors, "a class of errors, or several of them")
+    ),
     **dict.fromkeys(("name", "queue", "task_id"), (_is_name, "a string that is not empty")),
     **dict.fromkeys(
         (
             "backoff",
             "backoff_cap",
             "timeout",
+            "grace",
             "time_limit",
             "soft_time_limit",
             "default_retry_delay",
@@ -189,15 +221,36 @@ def checked(what: str, options: Mapping[str, Any], known: type, also: Collection
 
 
 def policy_of(said: Mapping[str, Any], retries: int | None = None) -> Policy:
-    """The policy in options that are checked; ``retries`` where they say nothing."""
-    timeout = said.get("timeout", said.get("soft_time_limit", said.get("time_limit")))
+    """The policy in options that are checked; ``retries`` where they say nothing. Raises ValueError."""
+    timeout, grace = _limits(said)
     policy = Policy(
         retries=said.get("retries", said.get("max_retries", retries)),
         backoff=seconds(said.get("backoff")),
         backoff_cap=seconds(said.get("backoff_cap")),
-        timeout=seconds(timeout),
+        timeout=timeout,
+        grace=grace,
+        jitter=said.get("jitter", said.get("retry_jitter")),
+        on_crash=said.get("on_crash"),
     )
     return UNSAID if policy == UNSAID else policy
+
+
+def _limits(said: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """After how many seconds an attempt is asked to stop, and how many later it is killed."""
+    soft, hard = seconds(said.get("soft_time_limit")), seconds(said.get("time_limit"))
+    timeout, grace = seconds(said.get("timeout")), seconds(said.get("grace"))
+    if timeout is not None:
+        return timeout, grace
+    if soft is None or hard is None:
+        return (hard if soft is None else soft), grace
+    if hard < soft:
+        raise ValueError(f"time_limit={hard:g} ends before soft_time_limit={soft:g}")
+    return soft, hard - soft if grace is None else grace
+
+
+def errors_of(said: Errors) -> tuple[type[BaseException], ...]:
+    """One class or several, as ``except`` takes them."""
+    return (said,) if isinstance(said, type) else tuple(said)
 
 
 def celery_retries(said: dict[str, Any]) -> tuple[tuple[type[BaseException], ...] | None, float | None]:
@@ -221,12 +274,12 @@ def celery_retries(said: dict[str, Any]) -> tuple[tuple[type[BaseException], ...
     if "retry_backoff_max" in said:
         said["backoff_cap"] = said.pop("retry_backoff_max")
     native = "retries" in said
-    limit = said.pop("max_retries", CELERY_RETRIES)
+    limit = said.pop("max_retries", ASKED_RETRIES)
     said.setdefault("retries", UNLIMITED if limit is None else limit)
     errors = said.pop("autoretry_for", None)
     if errors is None:
         return (None if native else ()), seconds(delay)
-    return (errors,) if isinstance(errors, type) else tuple(errors), seconds(delay)
+    return errors_of(errors), seconds(delay)
 
 
 def moment(value: datetime | timedelta | float, now: float, *, relative: bool) -> float:

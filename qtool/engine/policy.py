@@ -137,11 +137,21 @@ def tries_again(crashes: int, policy: Policy) -> bool:
     return policy.on_crash != "dead" and crashes + 1 < MAX_CRASHES
 
 
+def not_again(lease: Lease, policy: Policy) -> Fail | None:
+    """The end of a job that has taken its process down and must not be tried again; None for any other.
+
+    Whoever took it back from a dead worker may not have known the policy of its task: it is asked before each start.
+    """
+    if lease.crashes and policy.on_crash == "dead":
+        said = "an earlier attempt took its process down, and on_crash says that there is no other"
+        return Fail(Failure(type="Crashed", message=said), Reason.CRASHED, final=True)
+    return None
+
+
 def _reason(outcome: Retry | Fail) -> Reason:
     """Why the job is dead. A crash that gives no reason of its own is one."""
-    if isinstance(outcome, Retry):
-        return Reason.FAILED
-    return Reason.CRASHED if outcome.crashed and outcome.reason is Reason.FAILED else outcome.reason
+    crashed = isinstance(outcome, Fail) and outcome.crashed
+    return Reason.CRASHED if crashed and outcome.reason is Reason.FAILED else outcome.reason
 
 
 def _or(said: float | None, default: float | None) -> float:

@@ -22,7 +22,7 @@ from qtool.engine.codec import decode_body, encode_value
 from qtool.engine.current import CurrentJob, running
 from qtool.engine.job import Cancel, Done, Fail, Failure, Outcome, Retry, Snooze
 from qtool.engine.states import Reason
-from qtool.errors import NotSerialisable, PayloadTooLarge, QtoolError, Undecodable
+from qtool.errors import AppNotImported, NotSerialisable, PayloadTooLarge, QtoolError, Undecodable, UnknownTask
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +63,7 @@ def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None
     except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
         if task.is_async and (isinstance(error, current.JobTimeout) or not isinstance(error, Exception)):
             _drop_loop()
-        return outcome_of(task, error, args, kwargs)
+        return outcome_of(task, error, job)
     finally:
         running.reset(token)
     return _NULL if value is None or task.ignore_result else _done(value)
@@ -82,7 +82,7 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
             async with asyncio.timeout(timeout) as bound:
                 return await asyncio.to_thread(run, task, job, body)
         except TimeoutError as error:
-            return outcome_of(task, _timeout(timeout) if bound.expired() else error)
+            return outcome_of(task, _timeout(timeout) if bound.expired() else error, job)
         except asyncio.CancelledError:
             return Cancel()
     try:
@@ -98,19 +98,17 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
     except asyncio.CancelledError as error:
         me = asyncio.current_task()
         # Only a request from outside is a cancellation; a CancelledError of the task's own making is an error.
-        return Cancel() if me is not None and me.cancelling() else outcome_of(task, error, args, kwargs)
+        return Cancel() if me is not None and me.cancelling() else outcome_of(task, error, job)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
-        return outcome_of(task, error, args, kwargs)
+        return outcome_of(task, error, job)
     finally:
         running.reset(token)
     return _NULL if value is None or task.ignore_result else _done(value)
 
 
-def outcome_of(
-    task: AnyTask, error: BaseException, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-) -> Outcome:
+def outcome_of(task: AnyTask, error: BaseException, job: CurrentJob) -> Outcome:
     """What an exception that left the task says about the job."""
     if isinstance(error, current.Retry):
         cause = error.exc or error.__cause__ or error.__context__
@@ -120,12 +118,37 @@ def outcome_of(
         return Snooze(error.in_)
     if isinstance(error, current.JobCancelled):
         return Cancel()
+    if isinstance(error, current.Discard):
+        return Fail(failure_of(error), Reason.DISCARDED, final=True)
+    if isinstance(error, current.RetriesSpent):
+        return Fail(failure_of(error.exc or error), final=True)
+    return Fail(failure_of(error), final=True) if _misfits(task, error, job) else _judged(task, error, job)
+
+
+def _judged(task: AnyTask, error: BaseException, job: CurrentJob) -> Outcome:
+    """What the task's policy makes of an error."""
+    answer = task.on_error.answer(error, job) if task.on_error is not None else None
+    if isinstance(answer, current.Snooze):
+        return Snooze(answer.in_)
     failure = failure_of(error)
     reason = Reason.TIMEOUT if isinstance(error, current.JobTimeout) else Reason.FAILED
-    final = isinstance(error, current.Discard) or not _retried(task, error) or _misfits(task, error, args, kwargs)
-    if not final and task.retry_delay is not None and reason is Reason.FAILED:
-        return Retry(failure, task.retry_delay)
-    return Fail(failure, reason, final=final)
+    if answer == "discard" or isinstance(answer, current.Discard):
+        return Fail(failure, Reason.DISCARDED, final=True)
+    if isinstance(error, task.throws):
+        # Expected: once it is not tried again, nobody need look.
+        reason = Reason.DISCARDED
+    if answer == "dead" or (answer is None and not _retried(task, error)):
+        return Fail(failure, reason, final=True)
+    wait = answer.in_ if isinstance(answer, current.Retry) else task.retry_delay
+    return Fail(failure, reason) if wait is None else Retry(failure, wait, reason)
+
+
+def refusal_of(error: UnknownTask | AppNotImported | Undecodable) -> Fail:
+    """The end of a job whose task, or what was stored of it, cannot be had."""
+    failure = Failure(type=type(error).__name__, message=str(error))
+    if isinstance(error, UnknownTask):
+        return Fail(failure, Reason.UNKNOWN_TASK, final=True)
+    return Fail(failure) if isinstance(error, AppNotImported) else Fail(failure, Reason.UNDECODABLE, final=True)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -163,10 +186,12 @@ def _bounded_text(text: str, limit: int) -> str:
 
 
 def _retried(task: AnyTask, error: BaseException) -> bool:
+    if isinstance(error, task.dont_retry_for):
+        return False
     return task.retry_for is None or isinstance(error, task.retry_for)
 
 
-def _misfits(task: AnyTask, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bool:
+def _misfits(task: AnyTask, error: BaseException, job: CurrentJob) -> bool:
     """Whether the arguments do not fit the function at all, which no retry can mend."""
     frames = error.__traceback__
     if not isinstance(error, TypeError) or (frames is not None and frames.tb_next is not None):
@@ -174,7 +199,7 @@ def _misfits(task: AnyTask, error: BaseException, args: tuple[Any, ...], kwargs:
     import inspect
 
     try:
-        inspect.signature(task.function).bind(*args, **(kwargs or {}))
+        inspect.signature(task.function).bind(*((job, *job.args) if task.bind else job.args), **job.kwargs)
     except TypeError:
         return True
     except ValueError:

@@ -20,7 +20,16 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from qtool.engine.job import HTTP, NOTHING
-from qtool.engine.options import SendOptions, TaskOptions, celery_retries, checked, policy_of
+from qtool.engine.on_error import Rules
+from qtool.engine.options import (
+    ASKED_RETRIES,
+    SendOptions,
+    TaskOptions,
+    celery_retries,
+    checked,
+    errors_of,
+    policy_of,
+)
 from qtool.errors import AppNotImported, BadName, UnknownTask
 
 if TYPE_CHECKING:
@@ -76,6 +85,14 @@ class Task(Generic[P, C, R]):
             said["bind"] = True
         self.retry_for, self.retry_delay = celery_retries(said)
         """Which errors are retried (None: all), and after how many seconds (None: the usual backoff)."""
+        self.dont_retry_for = errors_of(said.get("dont_autoretry_for", ()))
+        self.throws = errors_of(said.get("throws", ()))
+        """Expected errors: nobody need look at a job that ends by one."""
+        self.on_error = Rules(said["on_error"]) if "on_error" in said else None
+        if self.on_error is not None and self.on_error.retries and "retries" not in said:
+            # Those that it says are to be retried, and no others.
+            said["retries"] = ASKED_RETRIES
+            self.retry_for = () if self.retry_for is None else self.retry_for
         self.policy = policy_of(said)
         self.is_async = _is_async(function)
         self.queue: str | None = said.get("queue")
@@ -281,7 +298,8 @@ def _origin(made: AnyTask) -> tuple[Any, Any]:
 
 
 def _built_in(name: str) -> AnyTask:
-    made: AnyTask = Task(import_module(_BUILT_IN[name]).call, name)
+    module = import_module(_BUILT_IN[name])
+    made: AnyTask = Task(module.call, name, options=module.OPTIONS)
     _register(made)
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qtool.engine.codec import MAX_PAYLOAD, decode, encode_body, encode_options
 from qtool.engine.ids import new_id
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtool.config import Route
+    from qtool.engine.job import OnCrash
     from qtool.intake.options import EnqueueOptions
 
 SHORT = MAX_PAYLOAD // 12
@@ -149,6 +150,9 @@ def _policy(options: EnqueueOptions) -> Policy:
         retries=None if retries is None else int(retries),
         backoff=_duration("--backoff", options.backoff),
         timeout=timeout,
+        grace=_duration("--grace", options.grace),
+        # Whoever read the command line took it from these two.
+        on_crash=cast("OnCrash | None", options.on_crash),
     )
     return UNSAID if policy == UNSAID else policy
 
@@ -305,7 +309,7 @@ def _key_of(unique: str | None, line: str) -> str | None:
 
 # --- envelopes ---------------------------------------------------------------------------------------
 
-_NUMBERS = ("created_at", "run_at", "expires_at", "backoff", "backoff_cap", "timeout")
+_NUMBERS = ("created_at", "run_at", "expires_at", "backoff", "backoff_cap", "timeout", "grace")
 _LATEST = 1e11
 """Seconds: a few thousand years, beyond which no calendar helps."""
 _WHOLE = {"priority": PRIORITIES[-1], "retries": 2**31 - 1}

@@ -30,6 +30,8 @@ class EnqueueOptions(Value, kw_only=True):
     retries: str | None = None
     backoff: str | None = None
     timeout: str | None = None
+    grace: str | None = None
+    on_crash: str | None = None
     unique: str | None = None
     id: str | None = None
     tag: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ TEXT: dict[str, str] = {
     "--retries": "retries",
     "--backoff": "backoff",
     "--timeout": "timeout",
+    "--grace": "grace",
+    "--on-crash": "on_crash",
     "--unique": "unique",
     "--id": "id",
     "--wait-timeout": "wait_timeout",
@@ -89,7 +93,11 @@ FLAGS: dict[str, str] = {
     "--verbose": "verbose",
 }
 
-CHOICES = {"output": ("table", "json", "jsonl", "csv", "tsv", "ids"), "color": ("auto", "always", "never")}
+CHOICES = {
+    "on_crash": ("retry", "dead"),
+    "output": ("table", "json", "jsonl", "csv", "tsv", "ids"),
+    "color": ("auto", "always", "never"),
+}
 
 
 def mark_dashes(arguments: list[str]) -> list[str]:

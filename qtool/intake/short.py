@@ -35,7 +35,7 @@ def read_fast(arguments: list[str]) -> EnqueueOptions | None:
                 said[TEXT[name]] = value
             else:
                 return None
-    return EnqueueOptions(words=tuple(words), env=tuple(many["env"]), tag=tuple(many["tag"]), **said)  # type: ignore[arg-type]
+    return EnqueueOptions(words=tuple(words), env=tuple(many["env"]), tag=tuple(many["tag"]), **said)  # type: ignore[arg-type]  # the tables say which are flags
 
 
 def _split(word: str) -> tuple[str, str | None]:

@@ -84,9 +84,16 @@ def _attempts(row: JobRow) -> str:
 
 def _policy(row: JobRow) -> str:
     told = [f"{row.retries} retries"] if row.retries is not None else []
-    for label, seconds in (("backoff", row.backoff), ("at most", row.backoff_cap), ("timeout", row.timeout)):
+    for label, seconds in (
+        ("backoff", row.backoff),
+        ("at most", row.backoff_cap),
+        ("timeout", row.timeout),
+        ("grace", row.grace),
+    ):
         if seconds is not None:
             told.append(f"{label} {format_duration(seconds)}")
+    told += ["no jitter"] if row.jitter is False else []
+    told += ["dead after a crash"] if row.on_crash == "dead" else []
     return ", ".join(told)
 
 

@@ -125,13 +125,19 @@ class JobRow:
     parents: list[str]
     """Ids of jobs it comes after."""
     retries: int | None
-    """How many errors are forgiven; null leaves it to the task, here and in the next three."""
+    """How many errors are forgiven; null leaves it to the task, here and in the next six."""
     backoff: float | None
     """The longest wait before the first retry, doubled for each further one."""
     backoff_cap: float | None
     """The longest wait between two attempts."""
+    jitter: bool | None
+    """False: the whole backoff is waited, not a random part of it."""
     timeout: float | None
     """How long an attempt may run."""
+    grace: float | None
+    """How long it may go on after that before it is killed."""
+    on_crash: str | None
+    """What becomes of it if it takes its process down: retry or dead."""
 
     @classmethod
     def of(cls, job: JobInfo) -> JobRow:
@@ -164,7 +170,10 @@ class JobRow:
             retries=job.policy.retries,
             backoff=job.policy.backoff,
             backoff_cap=job.policy.backoff_cap,
+            jitter=job.policy.jitter,
             timeout=job.policy.timeout,
+            grace=job.policy.grace,
+            on_crash=job.policy.on_crash,
         )
 
 

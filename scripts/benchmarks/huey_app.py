@@ -11,13 +11,13 @@ from huey import SqliteHuey
 huey = SqliteHuey("bench", filename=os.environ["HUEY_FILE"], fsync=True)
 
 
-@huey.task()  # type: ignore[untyped-decorator]
+@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
 def noop(number: int) -> int:
     """Nothing; a number, because Huey keeps no result that is None."""
     return number
 
 
-@huey.task()  # type: ignore[untyped-decorator]
+@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
 def now() -> float:
     """When it started."""
     return time.time()

@@ -99,11 +99,26 @@ def test_after_a_task_dashes_end_the_options(shop: Shop) -> None:
 
 def test_options(shop: Shop) -> None:
     words = ["-Q", "bulk", "-p", "7", "--in", "1h", "--expires", "2h", "--retries", "3", "--backoff", "1s"]
-    words += ["--timeout", "90s", "--unique", "k 1", "--id", "my-id", "--tag", "team=billing", "--tag", "x=a=b"]
+    words += [
+        "--timeout",
+        "90s",
+        "--grace",
+        "20s",
+        "--on-crash",
+        "dead",
+        "--unique",
+        "k 1",
+        "--id",
+        "my-id",
+        "--tag",
+        "team=billing",
+        "--tag",
+        "x=a=b",
+    ]
     before = time.time()
     job = shop.one("a.b", *words)
     assert (job.id, job.queue, job.priority, job.state) == ("my-id", "bulk", 7, State.SCHEDULED)
-    assert job.policy == Policy(retries=3, backoff=1.0, timeout=90.0)
+    assert job.policy == Policy(retries=3, backoff=1.0, timeout=90.0, grace=20.0, on_crash="dead")
     assert (job.unique, job.tags) == ("k 1", {"team": "billing", "x": "a=b"})
     assert job.due_at == pytest.approx(before + 3600, abs=60)
     assert job.expires_at == pytest.approx(before + 7200, abs=60)
@@ -357,6 +372,9 @@ def test_envelopes(shop: Shop) -> None:
         ('{"task": "a", "priority": 10}', 'its "priority" is not a whole number from 0 to 9'),
         ('{"task": "a", "priority": true}', 'its "priority" is not a whole number'),
         ('{"task": "a", "timeout": "5m"}', 'its "timeout" is not a number of seconds'),
+        ('{"task": "a", "grace": "5m"}', 'its "grace" is not a number of seconds'),
+        ('{"task": "a", "on_crash": "discard"}', "on_crash is one of retry, dead, not 'discard'"),
+        ('{"task": "a", "jitter": 0}', "jitter is one of False, True, not 0"),
         ('{"task": "a", "tags": {"x": 1}}', 'its "tags" are not an object of strings'),
         ('{"task": "a", "colour": 1}', "'colour' is not a field"),
         ('{"task": "a", "v": 2}', "version 2 is not known"),
@@ -436,6 +454,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["a.b", "--in", "5 parsecs"], "--in: '5 parsecs' is not a duration"),
     (["a.b", "--timeout", "x"], "--timeout: 'x' is not a duration"),
     (["a.b", "--timeout", "0"], "--timeout 0 would end every attempt"),
+    (["a.b", "--grace", "x"], "--grace: 'x' is not a duration"),
     (["a.b", "--backoff", "-1s"], "--backoff: '-1s' is not a duration"),
     (["a.b", "--at", "teatime"], "--at: 'teatime' is not a time"),
     (["a.b", "--in", "1h", "--at", "+1h"], "--in and --at both say when"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from typer._click.exceptions import ClickException
 
 from qtool.cli import load
 from qtool.commands import enqueue
+from qtool.engine.job import OnCrash
 from qtool.intake.options import CHOICES, FLAGS, MANY, TEXT, EnqueueOptions, mark_dashes
 from qtool.intake.short import read_fast
 
@@ -48,7 +49,7 @@ def test_the_choices_are_the_commands_own() -> None:
     from qtool.options import Color
     from qtool.output import Format
 
-    assert {"output": tuple(Format), "color": tuple(Color)} == CHOICES
+    assert {"output": tuple(Format), "color": tuple(Color), "on_crash": get_args(OnCrash)} == CHOICES
 
 
 PLAIN = [
@@ -57,6 +58,8 @@ PLAIN = [
     ["-Q", "q", "a.b", "-p5", "x"],
     ["-Qq", "--priority=7", "a.b"],
     ["a.b", "--in", "5m", "--at=+5m", "--expires", "1h", "--retries", "3", "--backoff", "1s", "--timeout", "9s"],
+    ["a.b", "--grace", "1m", "--on-crash", "dead"],
+    ["a.b", "--on-crash=retry"],
     ["a.b", "--unique", "k", "--id", "x", "--tag", "a=b", "--tag=c=d=e"],
     ["--", "ls", "-l"],
     ["-0", "-q", "--", "sha256sum", "{}", "--", "-Q", "x"],
@@ -84,6 +87,7 @@ ODD = [
     ["-o", "xml", "a.b"],
     ["a.b", "--color", "pink"],
     ["a.b", "--after", "x"],
+    ["a.b", "--on-crash", "maybe"],
 ]
 
 

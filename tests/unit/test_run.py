@@ -186,7 +186,7 @@ def test_snooze_discard_cancel_and_timeout() -> None:
     assert outcome(raises(Snooze(in_=60))) == outcomes.Snooze(60)
     assert outcome(raises(JobCancelled())) == outcomes.Cancel()
     ended = failure(raises(Discard("the account is closed")), retries=5)
-    assert ended.final
+    assert (ended.reason, ended.final) == (Reason.DISCARDED, True)
     assert str(ended.failure) == "Discard: the account is closed"
     late = failure(raises(JobTimeout("ran longer than 5 s")), retries=5)
     assert (late.reason, late.final) == (Reason.TIMEOUT, False)
@@ -226,7 +226,8 @@ def test_a_bound_task_waits_its_own_delay_and_gives_up_when_told() -> None:
     given_up = outcome(send, job=a_job(failures=2), bind=True)
     assert isinstance(given_up, outcomes.Fail)
     assert given_up.final
-    assert given_up.failure.message == "ValueError: no such address"
+    assert given_up.reason is Reason.FAILED
+    assert str(given_up.failure) == "ValueError: no such address"
 
 
 # --- the running job ---------------------------------------------------------------------------------

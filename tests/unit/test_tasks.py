@@ -69,12 +69,26 @@ def test_a_task_is_still_the_function() -> None:
 
 
 def test_options_reach_the_policy_and_the_producer() -> None:
-    @task(name="mail", queue="slow", priority=7, retries=4, backoff=1.5, backoff_cap=60, timeout=9, expires=30)
+    @task(
+        name="mail",
+        queue="slow",
+        priority=7,
+        retries=4,
+        backoff=1.5,
+        backoff_cap=60,
+        jitter=False,
+        timeout=9,
+        grace=2,
+        on_crash="dead",
+        expires=30,
+    )
     def send() -> None: ...
 
     assert send.name == "mail"
     assert (send.queue, send.priority, send.expires) == ("slow", 7, 30)
-    assert send.policy == Policy(retries=4, backoff=1.5, backoff_cap=60, timeout=9)
+    assert send.policy == Policy(
+        retries=4, backoff=1.5, backoff_cap=60, jitter=False, timeout=9, grace=2, on_crash="dead"
+    )
     assert send.retry_for is None
 
 
@@ -109,6 +123,11 @@ def test_what_is_not_understood_is_named(options: dict[str, object], words: str)
         *(("queue", value, "a string that is not empty") for value in ("", None, 3)),
         *(("tags", value, "a mapping of strings to strings") for value in ({"a": 1}, ["a"])),
         ("max_retries", -1, "a whole number, 0 or more, or None"),
+        ("on_crash", "discard", "'retry' or 'dead'"),
+        ("jitter", 0, "True or False"),
+        ("grace", -1, "a number of seconds, 0 or more"),
+        *((name, "OSError", "a class of errors, or several of them") for name in ("autoretry_for", "throws")),
+        ("dont_autoretry_for", (3,), "a class of errors, or several of them"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_at_once(name: str, value: object, words: str) -> None:
@@ -157,7 +176,14 @@ def test_celerys_harmless_options_are_taken() -> None:
             None,
         ),
         ({"time_limit": 60}, Policy(timeout=60), None, None),
-        ({"time_limit": 60, "soft_time_limit": 50}, Policy(timeout=50), None, None),
+        ({"time_limit": 60, "soft_time_limit": 50}, Policy(timeout=50, grace=10), None, None),
+        ({"time_limit": 60, "soft_time_limit": 50, "grace": 3}, Policy(timeout=50, grace=3), None, None),
+        ({"soft_time_limit": 50, "grace": timedelta(minutes=1)}, Policy(timeout=50, grace=60), None, None),
+        ({"time_limit": 60, "timeout": 9}, Policy(timeout=9), None, None),
+        ({"retry_jitter": False}, Policy(jitter=False), None, None),
+        ({"retry_jitter": True, "jitter": False}, Policy(jitter=False), None, None),
+        ({"dont_autoretry_for": OSError, "retries": 2}, Policy(retries=2), None, None),
+        ({"throws": (KeyError,)}, UNSAID, None, None),
     ],
 )
 def test_celerys_options_mean_what_they_mean_there(
@@ -167,6 +193,11 @@ def test_celerys_options_mean_what_they_mean_there(
     assert made.policy == policy
     assert made.retry_for == retry_for
     assert made.retry_delay == delay
+
+
+def test_a_kill_before_the_end_of_the_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="time_limit=5 ends before soft_time_limit=9"):
+        task(time_limit=5, soft_time_limit=9)(module_level)
 
 
 def test_async_functions_are_known_as_such() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
+from qtool.engine.policy import not_again
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
 from qtool.engine.worker.descriptors import unnamed_file
@@ -158,10 +159,13 @@ class Commands:
         now = self._clock.now()
         try:
             argv, cwd, extra = _parse(lease)
-            limit = decode_options(lease.options)[0].timeout
+            policy = decode_options(lease.options)[0]
         except Undecodable as error:
             failure = Failure(type="Undecodable", message=str(error))
             self._floor.outbox.end(lease, Fail(failure, Reason.UNDECODABLE, final=True), started=now)
+            return
+        if (end := not_again(lease, policy)) is not None:
+            self._floor.outbox.end(lease, end, started=now)
             return
         self._serial = serial = self._serial + 1
         out, out_end = os.pipe2(os.O_CLOEXEC)
@@ -182,7 +186,7 @@ class Commands:
             socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv), place), payload], fds)
         for fd in fds:
             os.close(fd)
-        command.limit = limit
+        command.limit = policy.timeout
         self._set_timers(command)
         self._floor.outbox.started(lease, now)
 
@@ -292,7 +296,7 @@ class Commands:
             return
         command.why = why
         self._request(launcher.KILL, command.serial, signal.SIGTERM)
-        when = self._clock.monotonic() + self._floor.grace
+        when = self._clock.monotonic() + command.grace(self._floor.grace)
         self._floor.reactor.at(when, partial(self._kill, command))
 
     def _kill(self, command: Command) -> None:

@@ -178,8 +178,7 @@ class Inbox:
 def _policy(packed: list[Any] | None) -> Policy:
     if packed is None:
         return Policy()
-    retries, backoff, cap, timeout = packed
-    return Policy(retries=retries, backoff=backoff, backoff_cap=cap, timeout=timeout)
+    return Policy(**dict(zip(Policy.__slots__, packed, strict=True)))
 
 
 def _outcome(said: list[Any]) -> Outcome:
@@ -187,7 +186,7 @@ def _outcome(said: list[Any]) -> Outcome:
     if kind == "fail":
         return Fail(_failure(said[1]), Reason(said[2]), final=said[3])
     if kind == "retry":
-        return Retry(_failure(said[1]), said[2])
+        return Retry(_failure(said[1]), said[2], Reason(said[3]))
     if kind == "snooze":
         return Snooze(said[1])
     return Cancel()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine import tasks
 from qtool.engine.codec import decode_options
 from qtool.engine.current import CurrentJob, JobCancelled, JobTimeout
-from qtool.engine.job import NOTHING, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
-from qtool.engine.states import Reason
+from qtool.engine.job import NOTHING, UNSAID, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
+from qtool.engine.policy import not_again
+from qtool.engine.run import refusal_of
 from qtool.engine.worker import wire
 from qtool.engine.worker.capture import Piece, Recorder
 from qtool.errors import AppNotImported, Undecodable, UnknownTask
@@ -41,21 +42,19 @@ class Run:
         tags: Mapping[str, str] = NOTHING
         try:
             self.task = task = tasks.find(lease.task)
-            self.timeout = task.policy.timeout
+            policy = task.policy
             if lease.options is not None:
-                policy, tags, _ = decode_options(lease.options)
-                if policy.timeout is not None:
-                    self.timeout = policy.timeout
-        except UnknownTask as error:
-            return Fail(Failure(type="UnknownTask", message=str(error)), Reason.UNKNOWN_TASK, final=True)
-        except AppNotImported as error:
-            return Fail(Failure(type="AppNotImported", message=str(error)))
-        except Undecodable as error:
-            return Fail(Failure(type="Undecodable", message=str(error)), Reason.UNDECODABLE, final=True)
+                own, tags, _ = decode_options(lease.options)
+                policy = own.over(policy)
+            self.timeout = policy.timeout
+        except (UnknownTask, AppNotImported, Undecodable) as error:
+            return refusal_of(error)
         self.job = CurrentJob(
             lease.id, lease.task, lease.queue, lease.attempt, lease.failures, lease.crashes, tags, self.send_progress
         )
-        if self.timeout is not None or self.link.announce:
+        if lease.crashes and (end := not_again(lease, policy)) is not None:
+            return end
+        if self.timeout is not None or self.link.announce or policy.on_crash is not None:
             # A coroutine is ended by its own loop; the supervisor steps in a little later.
             soft = self.timeout + 1.0 if self.timeout is not None and task.is_async else self.timeout
             self.link.send((wire.STARTED, self.serial, self.started_at, self.timeout, soft, _packed(task.policy)))
@@ -106,7 +105,7 @@ class Link:
             with lock:
                 wire.send(self.sock, message)
 
-        self.send = send  # type: ignore[method-assign]
+        self.send = send  # type: ignore[method-assign]  # only where there are threads: one that is alone takes no lock
 
     def receive(self, flags: int = 0) -> tuple[int, Lease]:
         """The next job; ends the process when the supervisor is gone. Raises BlockingIOError if ``flags`` say so."""
@@ -135,15 +134,14 @@ def interruption(why: str, limit: float | None) -> BaseException:
 
 
 def _packed(policy: Policy) -> tuple[Any, ...] | None:
-    packed = (policy.retries, policy.backoff, policy.backoff_cap, policy.timeout)
-    return packed if any(value is not None for value in packed) else None
+    return None if policy is UNSAID else tuple(getattr(policy, name) for name in Policy.__slots__)
 
 
 def _outcome(outcome: Outcome) -> tuple[Any, ...]:
     if isinstance(outcome, Fail):
         return ("fail", _failure(outcome.failure), outcome.reason, outcome.final)
     if isinstance(outcome, Retry):
-        return ("retry", _failure(outcome.failure), outcome.in_)
+        return ("retry", _failure(outcome.failure), outcome.in_, outcome.reason)
     if isinstance(outcome, Snooze):
         return ("snooze", outcome.in_)
     return ("cancel",)

@@ -62,7 +62,7 @@ class _Loop:
             outcome = await self._execute(current)
         why = self._why.pop(serial, None)
         if why is not None and isinstance(outcome, Cancel) and current.task is not None:
-            outcome = outcome_of(current.task, interruption(*why))
+            outcome = outcome_of(current.task, interruption(*why), current.job)
         del self._tasks[serial]
         current.end(outcome)
         self._free.append(slot)

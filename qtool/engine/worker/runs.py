@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from qtool.engine.codec import decode_options
 from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Lease, Outcome, Policy, Report, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker.output import Output
@@ -59,10 +60,20 @@ class Run:
         self.unreported = False
         return report
 
+    def grace(self, usual: float) -> float:
+        """Seconds from being asked to stop to being killed; over its time limit, as the job or its task says."""
+        if self.why is not Why.TIMEOUT:
+            return usual
+        policy = self.policy
+        if self.lease.options is not None:
+            policy = decode_options(self.lease.options)[0].over(policy)
+        return usual if policy.grace is None else policy.grace
+
     def killed(self, *, grace: float) -> Outcome | None:
-        """The outcome of a run that had to be killed; None for one that is not ours to end."""
+        """The outcome of a run that had to be killed, ``grace`` being the worker's; None if it is not ours to end."""
         if self.why is Why.TIMEOUT:
-            said = f"the attempt ran longer than {self.limit or 0:g} s and was killed {grace:g} s later"
+            after = self.grace(grace)
+            said = f"the attempt ran longer than {self.limit or 0:g} s and was killed {after:g} s later"
             return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
         if self.why is Why.CANCEL:
             return Cancel()

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.engine.current import JobCancelled, JobTimeout, running
-from qtool.engine.job import Fail, Failure, Outcome
+from qtool.engine.job import Cancel, Fail, Failure, Outcome
 from qtool.engine.run import outcome_of, run, thread_loop
 from qtool.engine.states import Reason
 from qtool.engine.worker import capture, wire
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 def _interrupted(current: Run, error: BaseException) -> Outcome:
     """An interruption that came just before or after the task's own code."""
     running.set(None)
+    if isinstance(error, JobCancelled):
+        return Cancel()
     assert current.task is not None
-    return outcome_of(current.task, error)
+    return outcome_of(current.task, error, current.job)
 
 
 # --- one by one --------------------------------------------------------------------------------------

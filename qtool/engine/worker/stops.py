@@ -35,7 +35,7 @@ class Stops:
             return
         run.why = why
         child.interrupt(serial, wire.TIMEOUT if why is Why.TIMEOUT else wire.CANCEL, run.limit)
-        self._floor.reactor.after(self._floor.grace, partial(self._insist, child, serial))
+        self._floor.reactor.after(run.grace(self._floor.grace), partial(self._insist, child, serial))
 
     def _insist(self, child: Child, serial: int) -> None:
         if serial not in child.jobs:
