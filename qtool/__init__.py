@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         current_job,
     )
     from qtool.engine.handle import Batch, Handle
+    from qtool.engine.hooks import before_enqueue, on_start, on_stop
+    from qtool.engine.job import Job
+    from qtool.engine.middleware import middleware
     from qtool.engine.tasks import Task, shared_task, task
     from qtool.errors import JobFailed, QtoolError, WaitTimedOut
 
@@ -36,6 +39,7 @@ __all__ = [
     "CurrentJob",
     "Discard",
     "Handle",
+    "Job",
     "JobCancelled",
     "JobFailed",
     "JobTimeout",
@@ -44,8 +48,12 @@ __all__ = [
     "Snooze",
     "Task",
     "WaitTimedOut",
+    "before_enqueue",
     "connect",
     "current_job",
+    "middleware",
+    "on_start",
+    "on_stop",
     "shared_task",
     "task",
 ]
@@ -62,6 +70,9 @@ _HOMES = {
         "current_job",
     ),
     "qtool.engine.handle": ("Batch", "Handle"),
+    "qtool.engine.hooks": ("before_enqueue", "on_start", "on_stop"),
+    "qtool.engine.job": ("Job",),
+    "qtool.engine.middleware": ("middleware",),
     "qtool.engine.tasks": ("Task", "shared_task", "task"),
     "qtool.errors": ("JobFailed", "QtoolError", "WaitTimedOut"),
 }

@@ -8,6 +8,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+from qtool.engine import hooks
 from qtool.engine.handle import Batch, Handle
 from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, Job
@@ -228,7 +229,7 @@ class _Maker:
         now: float,
         times: tuple[float | None, float | None],
     ) -> Job:
-        return Job(
+        job = Job(
             id=id,
             args=args,
             kwargs=kwargs,
@@ -238,6 +239,7 @@ class _Maker:
             unique=None if self._unique is None else _unique_key(self._unique, self._name, args, kwargs),
             **self._fixed,
         )
+        return hooks.changed(job) if hooks.producers else job
 
 
 def _priority(said: Mapping[str, Any], own: AnyTask | None, route: Route | None) -> int:

@@ -70,6 +70,8 @@ class WorkerDefaults(Value, kw_only=True):
     """Only these."""
     app: tuple[str, ...] = ()
     """Modules that define tasks."""
+    middleware: tuple[str, ...] = ()
+    """Functions around every run, as ``module:function``; the first is outermost, the apps' own are inside."""
     drain_timeout: float | None = None
     """How long running jobs may go on after a signal, in seconds; for ever where nothing says."""
 
@@ -290,7 +292,7 @@ class _Reader:
 
     def worker(self) -> WorkerDefaults:
         fields = dict(self._fields("worker", self._table("worker"), _WORKER))
-        for name in ("queues", "app"):
+        for name in ("queues", "app", "middleware"):
             if name in fields:
                 fields[name] = self._strings(f"worker.{name}", fields[name])
         if "drain_timeout" in fields:
@@ -321,6 +323,7 @@ _WORKER: dict[str, type | tuple[type, ...]] = {
     "pool": str,
     "queues": (str, list),
     "app": (str, list),
+    "middleware": (str, list),
     "drain_timeout": (str, int, float),
 }
 _KINDS: dict[type | tuple[type, ...], str] = {

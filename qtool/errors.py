@@ -94,6 +94,10 @@ class AppNotImported(UsageError):
     """Cannot import {module!r}: {why}. Run the worker in the directory that holds it, or name it as package.module."""
 
 
+class HookFailed(QtoolError):
+    """{hook} failed, and no job runs before it has succeeded: {why}."""
+
+
 class BadConfig(UsageError):
     """{path} cannot be used: {why}."""
 

@@ -81,6 +81,7 @@ def command(
         slots=slots or usual.jobs or _cores(),
         pool=cast("PoolKind", kind),
         apps=split_names(apps) or usual.app,
+        middleware=usual.middleware,
         burst=burst,
         max_jobs=max_jobs,
         drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,

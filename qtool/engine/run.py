@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 import threading
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine import current
+from qtool.engine import current, middleware
 from qtool.engine.codec import decode_body, encode_value
 from qtool.engine.current import CurrentJob, running
 from qtool.engine.job import Cancel, Done, Fail, Failure, Outcome, Retry, Snooze
@@ -53,10 +54,12 @@ def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None
     try:
         if task.bind:
             args = (job, *args)
-        value = task.function(*args, **kwargs)
-        if task.is_async:
-            # The runner would keep the context it was made in: that of the thread's first job, or of none.
-            value = _loop().run(_bounded(value, timeout), context=copy_context())
+        if middleware.registered:
+            value = _inside(task, job, partial(task.function, *args, **kwargs), timeout)
+        else:
+            value = task.function(*args, **kwargs)
+            if task.is_async:
+                value = _to_its_end(value, timeout)
     except KeyboardInterrupt:
         _drop_loop()
         raise
@@ -94,7 +97,10 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
     try:
         if task.bind:
             args = (job, *args)
-        value = await _bounded(task.function(*args, **kwargs), timeout)
+        if middleware.registered:
+            value = await _inside_async(task, job, partial(task.function, *args, **kwargs), timeout)
+        else:
+            value = await _bounded(task.function(*args, **kwargs), timeout)
     except asyncio.CancelledError as error:
         me = asyncio.current_task()
         # Only a request from outside is a cancellation; a CancelledError of the task's own making is an error.
@@ -106,6 +112,22 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
     finally:
         running.reset(token)
     return _NULL if value is None or task.ignore_result else _done(value)
+
+
+def _inside(task: AnyTask, job: CurrentJob, call: middleware.Call, timeout: float | None) -> Any:
+    """Call the task inside its middleware, in this thread."""
+    around = middleware.around(task)
+    if task.is_async:
+        return around.plain(job, lambda: _to_its_end(around.awaited(job, call), timeout))
+    return around.plain(job, call)
+
+
+async def _inside_async(task: AnyTask, job: CurrentJob, call: middleware.Call, timeout: float | None) -> Any:
+    """Call an ``async def`` task inside its middleware, on a loop that others share."""
+    around = middleware.around(task)
+    if not around.threaded:
+        return await _bounded(around.awaited(job, call), timeout)
+    return await middleware.in_thread(around.plain, job, lambda: _bounded(around.awaited(job, call), timeout))
 
 
 def outcome_of(task: AnyTask, error: BaseException, job: CurrentJob) -> Outcome:
@@ -194,7 +216,11 @@ def _retried(task: AnyTask, error: BaseException) -> bool:
 def _misfits(task: AnyTask, error: BaseException, job: CurrentJob) -> bool:
     """Whether the arguments do not fit the function at all, which no retry can mend."""
     frames = error.__traceback__
-    if not isinstance(error, TypeError) or (frames is not None and frames.tb_next is not None):
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    # Raised by the call itself, here or inside middleware: the function has no frame then.
+    own = (__file__, middleware.__file__)
+    if not isinstance(error, TypeError) or (frames is not None and frames.tb_frame.f_code.co_filename not in own):
         return False
     import inspect
 
@@ -238,6 +264,16 @@ async def _bounded(coroutine: Any, timeout: float | None) -> Any:
         if bound.expired():
             raise _timeout(timeout) from None
         raise
+
+
+def _to_its_end(coroutine: Any, timeout: float | None) -> Any:
+    # The runner would keep the context it was made in: that of the thread's first job, or of none.
+    return _loop().run(_bounded(coroutine, timeout), context=copy_context())
+
+
+def run_coroutine(coroutine: Any) -> Any:
+    """Run a coroutine to its end on the event loop that :func:`run` uses in this thread."""
+    return _to_its_end(coroutine, None)
 
 
 def _loop() -> asyncio.Runner:

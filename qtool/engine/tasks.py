@@ -261,6 +261,14 @@ def find(name: str) -> AnyTask:
 
 def import_app(module: str) -> ModuleType:
     """Import a module for its tasks; the current directory counts. Raises AppNotImported with the real reason."""
+    imported = import_here(module)
+    if module not in _apps:
+        _apps.append(module)
+    return imported
+
+
+def import_here(module: str) -> ModuleType:
+    """Import a module that may lie in the current directory. Raises AppNotImported with the real reason."""
     if module.endswith(".py") or os.sep in module:
         stem = module.removesuffix(".py").strip("./").replace(os.sep, ".")
         raise AppNotImported(module=module, why=f"that is a file; write -A {stem}")
@@ -268,14 +276,11 @@ def import_app(module: str) -> ModuleType:
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:
-        imported = import_module(module)
+        return import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may do anything at import, sys.exit() included
         raise AppNotImported(module=module, why=_import_failure(module, error)) from error
-    if module not in _apps:
-        _apps.append(module)
-    return imported
 
 
 def _register(made: AnyTask) -> None:

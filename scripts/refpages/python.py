@@ -18,6 +18,7 @@ ORDER = (
     ("Inside a running task", ("current_job", "CurrentJob")),
     ("What a task may raise", ("Retry", "Snooze", "Discard")),
     ("What may be raised in a task", ("JobTimeout", "JobCancelled")),
+    ("Around jobs", ("middleware", "on_start", "on_stop", "before_enqueue", "Job")),
     ("Brokers", ("connect", "Client")),
     ("Errors", ("QtoolError", "JobFailed", "WaitTimedOut")),
 )

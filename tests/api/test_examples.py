@@ -143,6 +143,17 @@ def test_flaky_api(tmp_path: Path) -> None:
     assert "Discard: there is no Atlantis" in said
 
 
+def test_middleware(tmp_path: Path) -> None:
+    with worker(tmp_path / "log", "examples.middleware"):
+        said = example("-m", "examples.middleware")
+    assert "order 17 is booked after 2 attempts" in said
+    assert "Discard: it is there already: UNIQUE constraint failed: orders.number" in said
+    with connect() as client:
+        (id,) = [row.id for row in client.adapter().inspector.browse(None, limit=10).jobs if row.state == "succeeded"]
+        output = b"".join(chunk.data for chunk in client.adapter().results.output(id)).decode()
+    assert "INFO examples.middleware.book: examples.middleware.book took 0." in output
+
+
 def test_pipeline(tmp_path: Path) -> None:
     for number in (3, 1, 2):
         (tmp_path / f"file {number}.py").write_text("x = 1\n" * number)

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from qtool.engine import tasks
+from qtool.engine import middleware, tasks
 from qtool.engine.slate import FileSlate
 from qtool.engine.worker import capture, slots, wire
 from qtool.engine.worker.link import Link
@@ -19,9 +19,6 @@ from qtool.errors import AppNotImported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FAILED_IMPORT = 3
-"""What a child exits with when an app does not import; the supervisor has been told why."""
 
 
 def main() -> None:
@@ -38,11 +35,12 @@ def main() -> None:
     capture.install()
     link = Link(sock, control, announce=settings["announce"])
     try:
+        for place in settings["middleware"]:
+            middleware.load(place)
         for app in settings["apps"]:
             tasks.import_app(app)
     except AppNotImported as error:
-        link.send((wire.HELLO, str(error.data["module"]), str(error.data["why"])))
-        os._exit(FAILED_IMPORT)
+        link.refuse(error)
     serve: Callable[[Link, FileSlate | None, int, int], object] = slots.one_by_one
     if settings["pool"] == "thread":
         serve = slots.in_threads

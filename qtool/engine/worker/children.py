@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,29 @@ class Children:
         self.closing = True
         for child in self.all:
             child.hang_up()
+        self._say_farewell()
         for child in self.all:
             child.kill()
             child.reap()
         self.all.clear()
+
+    def _say_farewell(self) -> None:
+        """Let those end by themselves that have something to do at their end; not for longer than the grace."""
+        clock = self._floor.clock
+        until = clock.monotonic() + self._floor.grace
+        left = {child.exit_fd: child for child in self.all if child.parting}
+        exits = select.poll()
+        for fd in left:
+            exits.register(fd, select.POLLIN)
+        while left and (gone := exits.poll(max(0.0, until - clock.monotonic()) * 1000)):
+            for fd, _ in gone:
+                exits.unregister(fd)
+                child = left.pop(fd)
+                for stream in child.pipes:
+                    if data := child.read_pipe(stream):
+                        self._floor.say(f"outside any job: {data.decode(errors='replace').rstrip()}")
+        if left:
+            self._floor.say(
+                f"{len(left)} of the pool's processes did not end within {self._floor.grace:g} s and are killed: "
+                "what they do when they are told to end (on_stop) takes too long."
+            )

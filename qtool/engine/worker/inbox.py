@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtool import errors
 from qtool.engine.job import Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import wire
 from qtool.engine.worker.runs import GIVEN_BACK, Runs, Why
-from qtool.errors import AppNotImported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,10 +77,10 @@ class Inbox:
         if kind == wire.ENDED:
             self._on_end(child, *message[1:])
         elif kind == wire.HELLO:
-            if len(message) > 1:
-                raise AppNotImported(module=message[1], why=message[2])
-            child.ready = True
+            child.ready, child.parting = True, message[1]
             self._greeted()
+        elif kind == wire.REFUSED:
+            raise getattr(errors, message[1])(**message[2])
         elif kind == wire.STARTED:
             self._on_start(child, *message[1:])
         elif kind == wire.OUTPUT:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine import tasks
+from qtool.engine import hooks, tasks
 from qtool.engine.codec import decode_options
 from qtool.engine.current import CurrentJob, JobCancelled, JobTimeout
 from qtool.engine.job import NOTHING, UNSAID, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
@@ -15,11 +15,16 @@ from qtool.engine.policy import not_again
 from qtool.engine.run import refusal_of
 from qtool.engine.worker import wire
 from qtool.engine.worker.capture import Piece, Recorder
-from qtool.errors import AppNotImported, Undecodable, UnknownTask
+from qtool.errors import AppNotImported, HookFailed, QtoolError, Undecodable, UnknownTask
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import NoReturn
+
+
+REFUSES = 3
+"""What a process exits with that cannot run jobs; the supervisor has been told why."""
 
 
 class Run:
@@ -92,6 +97,32 @@ class Link:
         """Whether every start is reported, or only those with a time limit."""
         self.fetch: Callable[[int], str] = self._fetch
         """Gets a large job's arguments."""
+        self.leave: Callable[[], NoReturn] = self._leave
+        """The supervisor has hung up: end the process. Raises BlockingIOError where that takes the event loop."""
+        self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], object] | None = None
+        """Runs what the hooks of the process await."""
+
+    def begin(self) -> None:
+        """Call the hooks for the process's start."""
+        try:
+            hooks.start(self.run_coroutine)
+        except HookFailed as error:
+            self.refuse(error)
+
+    def hello(self) -> None:
+        """Ask for jobs."""
+        self.send((wire.HELLO, bool(hooks.stops)))
+
+    def refuse(self, error: QtoolError) -> NoReturn:
+        """End the process, which cannot run jobs, and the worker with this error."""
+        self.send((wire.REFUSED, type(error).__name__, {name: str(value) for name, value in error.data.items()}))
+        os._exit(REFUSES)
+
+    def _leave(self) -> NoReturn:
+        try:
+            hooks.stop(self.run_coroutine)
+        finally:
+            os._exit(0)
 
     def send(self, message: Any) -> None:
         """Send one message."""
@@ -111,7 +142,7 @@ class Link:
         """The next job; ends the process when the supervisor is gone. Raises BlockingIOError if ``flags`` say so."""
         data = self.sock.recv(wire.BUFFER, flags)
         if not data:
-            os._exit(0)
+            self.leave()
         serial, fields = wire.decode(data)
         return serial, Lease._make(fields)
 

@@ -10,13 +10,16 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, NoReturn
 
+from qtool.engine import hooks
 from qtool.engine.job import Cancel, Outcome
 from qtool.engine.run import outcome_of, run_async
 from qtool.engine.worker import capture, wire
 from qtool.engine.worker.link import Link, Run, interruption
 from qtool.engine.worker.slots import Breaker, no_mark
+from qtool.errors import HookFailed
 
 if TYPE_CHECKING:
     from qtool.engine.slate import FileSlate
@@ -38,7 +41,17 @@ class _Loop:
         self._loop.add_reader(link.control, self._on_control)
         self._loop.add_reader(link.sock, self._on_job)
         self._reading = True
+        self._context = copy_context()
+        self._ending: asyncio.Task[NoReturn] | None = None
         link.serialise()
+        link.leave = self._leave
+
+    def _leave(self) -> NoReturn:
+        """Once: what the hooks await is awaited on this loop."""
+        for end in (self._link.sock, self._link.control):
+            self._loop.remove_reader(end)
+        self._ending = self._ending or self._loop.create_task(_end())
+        raise BlockingIOError
 
     def _on_job(self) -> None:
         if not self._free:
@@ -68,7 +81,8 @@ class _Loop:
         self._free.append(slot)
         if not self._reading:
             self._reading = True
-            self._loop.add_reader(self._link.sock, self._on_job)
+            # What it calls must not go on in the context of the job that has just ended.
+            self._context.run(self._loop.add_reader, self._link.sock, self._on_job)
 
     async def _execute(self, current: Run) -> Outcome:
         outcome = current.prepare()
@@ -89,7 +103,7 @@ class _Loop:
             while True:
                 data, content = wire.receive_with_file(self._link.control, socket.MSG_DONTWAIT)
                 if not data:
-                    os._exit(0)
+                    self._link.leave()
                 kind, serial, *rest = wire.decode(data)
                 if kind == wire.BODY and content is not None:
                     self._bodies.pop(serial).set_result(content.decode())
@@ -98,12 +112,23 @@ class _Loop:
                     self._tasks[serial].cancel()
 
 
+async def _end() -> NoReturn:
+    try:
+        await hooks.stop_on_loop()
+    finally:
+        os._exit(0)
+
+
 def on_a_loop(link: Link, slate: FileSlate | None, first: int, count: int) -> NoReturn:
     """An async pool."""
 
     async def forever() -> None:
+        try:
+            await hooks.start_on_loop()
+        except HookFailed as error:
+            link.refuse(error)
         loop = _Loop(link, slate, first, count)
-        link.send((wire.HELLO,))
+        link.hello()
         await asyncio.Event().wait()
         del loop
 

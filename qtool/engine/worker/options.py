@@ -20,6 +20,8 @@ class WorkerOptions(Value, kw_only=True):
     pool: PoolKind = "process"
     apps: tuple[str, ...] = ()
     """Modules that define tasks."""
+    middleware: tuple[str, ...] = ()
+    """``module:function``, outside of what the apps register themselves."""
     burst: bool = False
     """End when the queues hold nothing that is ready, running or about to be retried."""
     max_jobs: int | None = None

@@ -48,6 +48,8 @@ class Child:
         """By serial number, in the order they were sent."""
         self.parts = wire.Assembler()
         self.ready = False
+        self.parting = False
+        """It has something to do when it is told to end."""
         self.moved_at = 0.0
         """When it last finished something, or got work while idle."""
 
@@ -168,6 +170,7 @@ class Starter:
         settings = {
             "parent": os.getpid(),
             "apps": self._options.apps,
+            "middleware": self._options.middleware,
             "pool": self._options.pool,
             "slot": slot,
             "slots": slots,

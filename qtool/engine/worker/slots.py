@@ -17,9 +17,10 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from qtool.engine import hooks
 from qtool.engine.current import JobCancelled, JobTimeout, running
 from qtool.engine.job import Cancel, Fail, Failure, Outcome
-from qtool.engine.run import outcome_of, run, thread_loop
+from qtool.engine.run import outcome_of, run, run_coroutine, thread_loop
 from qtool.engine.states import Reason
 from qtool.engine.worker import capture, wire
 from qtool.engine.worker.link import Link, Run, interruption
@@ -85,7 +86,9 @@ def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> 
     written = pipes.poll
     link.in_pipes = lambda: [_waiting_in(fd) for fd in fds]
     mark = slate.mark if slate is not None else no_mark
-    link.send((wire.HELLO,))
+    link.run_coroutine = run_coroutine
+    link.begin()
+    link.hello()
     signal.signal(signal.SIGUSR1, here.on_signal)
     while True:
         serial, lease = link.receive()
@@ -189,6 +192,7 @@ class _Threads:
         self._bodies: dict[int, queue.SimpleQueue[str]] = {}
         link.serialise()
         link.fetch = self._fetch
+        link.leave = _wait
 
     def slot(self, number: int) -> NoReturn:
         """A thread's life."""
@@ -208,7 +212,10 @@ class _Threads:
         while True:
             data, content = wire.receive_with_file(self._link.control)
             if not data:
-                os._exit(0)
+                try:
+                    hooks.stop(None)
+                finally:
+                    os._exit(0)
             kind, serial, *rest = wire.decode(data)
             if kind == wire.BODY and content is not None:
                 self._bodies[serial].put(content.decode())
@@ -227,6 +234,12 @@ class _Threads:
 def _nothing() -> None: ...
 
 
+def _wait() -> NoReturn:
+    """In a slot's thread: the main thread sees the end too, and ends the process."""
+    while True:
+        threading.Event().wait()
+
+
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
     import ctypes
 
@@ -236,7 +249,8 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 def in_threads(link: Link, slate: FileSlate | None, first: int, count: int) -> NoReturn:
     """A thread pool. A thread that is stuck in a call cannot be stopped, only its process can."""
     threads = _Threads(link, slate)
+    link.begin()
     for number in range(count):
         threading.Thread(target=threads.slot, args=(first + number,), name=f"slot-{number}", daemon=True).start()
-    link.send((wire.HELLO,))
+    link.hello()
     threads.control()
