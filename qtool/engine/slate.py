@@ -4,7 +4,8 @@ The supervisor creates and locks it (``flock``); its children inherit the descri
 all of them are gone. Each slot is eight bytes: the mark of the lease under which a job started there last, 0 for none.
 A rescuer that gets the lock blames only those for the crash; what was claimed ahead and never started is innocent, also
 when the same job had started there before, under another lease. The bytes are written through a shared mapping, which
-costs a store and survives the death of every process.
+costs a store and survives the death of every process. A mark below zero is one of a job that is not to be tried again
+after a crash: its task said so, and whoever rescues the job may not have the task.
 """
 
 from __future__ import annotations
@@ -23,22 +24,38 @@ DRAFT = "."
 
 
 def mark_of(key: int, token: int) -> int:
-    """What stands on a slate for a lease: never 0, and another one when the same job is claimed again."""
+    """What stands on a slate for a lease: above 0, and another one when the same job is claimed again."""
     return key ^ token or 1
 
 
-def read_slate(path: str) -> frozenset[int] | None:
-    """The marks of what had started last in each slot; None where there is no slate to be read."""
+class Started:
+    """What had started last in each slot of a worker that is dead."""
+
+    def __init__(self, marks: frozenset[int]) -> None:
+        self._marks = marks
+
+    def has(self, key: int, token: int) -> bool:
+        """Whether the job had started under this lease."""
+        mark = mark_of(key, token)
+        return mark in self._marks or -mark in self._marks
+
+    def fatal(self, key: int, token: int) -> bool:
+        """Whether it had, and is not to be tried again."""
+        return -mark_of(key, token) in self._marks
+
+
+def read_slate(path: str) -> Started | None:
+    """What had started last in each slot; None where there is no slate to be read."""
     try:
         with open(path, "rb") as file:
-            return _marks(file.read())
+            return _started(file.read())
     except OSError:
         return None
 
 
-def _marks(data: bytes) -> frozenset[int]:
+def _started(data: bytes) -> Started:
     whole = len(data) // _MARK.size * _MARK.size
-    return frozenset(mark for (mark,) in _MARK.iter_unpack(data[:whole]) if mark)
+    return Started(frozenset(mark for (mark,) in _MARK.iter_unpack(data[:whole]) if mark))
 
 
 class FileSlate:
@@ -57,7 +74,8 @@ class FileSlate:
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.fchmod(fd, 0o600)
-            os.ftruncate(fd, max(1, slots) * _MARK.size)
+            # Not merely as long: a mark that finds the disk full would kill the process that sets it.
+            os.posix_fallocate(fd, 0, max(1, slots) * _MARK.size)
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.set_inheritable(fd, True)
             made = cls(fd, path, slots)
@@ -78,6 +96,10 @@ class FileSlate:
     def mark(self, slot: int, key: int, token: int) -> None:
         """The job of this lease starts in ``slot``."""
         _MARK.pack_into(self._map, slot * _MARK.size, mark_of(key, token))
+
+    def mark_fatal(self, slot: int, key: int, token: int) -> None:
+        """It starts there, and is not to be tried again should it crash."""
+        _MARK.pack_into(self._map, slot * _MARK.size, -mark_of(key, token))
 
     def close(self) -> None:
         """Remove the file and let go of the lock (in the supervisor; children just end)."""
@@ -114,9 +136,9 @@ class DeadSlate:
         os.close(fd)
         return None
 
-    def started(self) -> frozenset[int]:
-        """The marks of what had started last in each slot."""
-        return _marks(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
+    def started(self) -> Started:
+        """What had started last in each slot."""
+        return _started(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
 
     def close(self, *, remove: bool) -> None:
         """Let go; ``remove`` when its jobs are safe."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from qtool.engine.job import UNSAID, Done, Job, Lease, Settlement
 from qtool.engine.policy import decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from qtool.engine.broker import Adapter
     from qtool.engine.states import State
@@ -54,6 +56,27 @@ def qtool(
         check=False,
         env={**os.environ, **(env or {})},
     )
+
+
+@contextmanager
+def hired(broker: str, *options: str, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process group of its own, which is ended with all that is in it; what it says goes to ``log``."""
+    command = [str(QTOOL), "worker", "-b", broker, "-q", *options]
+    with log.open("ab") as said:
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            start_new_session=True,
+        )
+    try:
+        yield worker
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
 
 
 def until(condition: Callable[[], bool], what: str, *, limit: float = 30.0) -> float:

@@ -190,3 +190,18 @@ def put_off_for(how: str, text: str) -> None:
         asked.in_ = seconds
         raise asked
     raise Retry(in_=seconds) if "retry" in how else Snooze(seconds)
+
+
+@task
+def crash_once(path: str, seconds: float) -> int:
+    """Takes its process down the first time; then like :func:`between`."""
+    if not current_job().previous_crash:
+        os._exit(7)
+    between(path, seconds)
+    return current_job().crashes
+
+
+@task(on_crash="dead")
+def frail(path: str) -> None:
+    """Is not to be tried again after a crash."""
+    gate(path)

@@ -33,7 +33,7 @@ def main() -> None:
     # Until a job runs there is nothing to interrupt.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     capture.install()
-    link = Link(sock, control, announce=settings["announce"])
+    link = Link(sock, control, slate, announce=settings["announce"])
     try:
         for place in settings["middleware"]:
             middleware.load(place)
@@ -41,14 +41,14 @@ def main() -> None:
             tasks.import_app(app)
     except AppNotImported as error:
         link.refuse(error)
-    serve: Callable[[Link, FileSlate | None, int, int], object] = slots.one_by_one
+    serve: Callable[[Link, int, int, int], object] = slots.one_by_one
     if settings["pool"] == "thread":
         serve = slots.in_threads
     elif settings["pool"] == "async":
         from qtool.engine.worker.loop import on_a_loop
 
         serve = on_a_loop
-    serve(link, slate, settings["slot"], settings["slots"])
+    serve(link, settings["slot"], settings["slots"], settings["room"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.job import Fail, Failure, Lease
 from qtool.engine.worker.inbox import Inbox
+from qtool.engine.worker.places import MOST_SLOTS
+from qtool.engine.worker.process import Stage
 from qtool.engine.worker.runs import Run, Runs, Why
 from qtool.engine.worker.stops import Stops
 from qtool.errors import QtoolError
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.options import WorkerOptions
+    from qtool.engine.worker.places import Places
     from qtool.engine.worker.process import Child, Starter
+    from qtool.engine.worker.scale import Size
 
 
 class PoolBroken(QtoolError):
@@ -36,42 +40,114 @@ class Children:
         floor: Floor,
         starter: Starter,
         runs: Runs,
+        size: Size,
+        places: Places,
         orphans: Callable[[list[Lease]], None],
+        lonely: Callable[[Child], None],
     ) -> None:
-        """``orphans`` takes the jobs that a process had not read when it died."""
+        """``orphans`` takes jobs that a process has not read; ``lonely`` gives its only job to one that is ready."""
         self._options = options
         self._floor = floor
         self._starter = starter
         self._runs = runs
+        self._size = size
+        self._places = places
         self._orphans = orphans
+        self._lonely = lonely
         self._false_starts = 0
+        self._one_each = options.pool == "process"
+        """Each process is one slot; otherwise one process has all of them."""
         self.all: list[Child] = []
-        self.stops = Stops(options, floor, self.all, runs)
-        self._inbox = Inbox(floor, runs, self.stops, self._greeted)
+        self.reserved = 0
+        """Slots that are kept for jobs which run alone, while the processes for these start."""
+        self.stops = Stops(floor, self.all, runs)
+        self._inbox = Inbox(floor, runs, self.stops, self.greeted, self.emptied)
         self.opened = False
         self.closing = False
         """Those that die are not replaced."""
+
+    # --- how many ------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Start the processes; the jobs wait for them."""
         if not self.opened:
             self.opened = True
-            one = self._options.pool == "process"
-            for slot in range(self._options.slots if one else 1):
-                self._start(slot, 1 if one else self._options.slots)
+            self.fit()
 
-    def _start(self, slot: int, slots: int) -> None:
-        child = self._starter.start(slot, slots)
+    def fit(self) -> None:
+        """Have as many processes as the pool's size asks for, of those that are or will be dealt jobs."""
+        if self.closing or not self.opened:
+            return
+        crew = [child for child in self.all if child.stage is not Stage.LEAVING and not child.alone]
+        crew = [child for child in crew if child.follows is None]
+        if not self._one_each:
+            for child in crew:
+                if child.slots != self._size.now:
+                    child.resize(self._size.now)
+        wanted = self._size.now if self._one_each else 1
+        # The idle ones go first, and of those the youngest.
+        first_to_go = sorted(crew, key=lambda each: (len(each.jobs), -each.started_at))
+        for child in first_to_go[: max(0, len(crew) - wanted)]:
+            self.retire(child)
+        for _ in range(wanted - len(crew)):
+            if self._start() is None:
+                return
+
+    def start_alone(self) -> bool:
+        """Start a process for one job that runs alone; False when there is no place for it now."""
+        child = self._start(alone=True)
+        self.reserved += child is not None
+        return child is not None
+
+    def _start(self, *, alone: bool = False) -> Child | None:
+        one = alone or self._one_each
+        room = 1 if one else MOST_SLOTS
+        place = self._places.take(room)
+        if place is None:
+            # Too many still drain; the end of one of them asks again.
+            return None
+        child = self._starter.start((place, room), 1 if one else self._size.now, pool="process" if alone else None)
+        child.alone = alone
+        child.started_at = self._floor.clock.monotonic()
         self.all.append(child)
         reactor, inbox = self._floor.reactor, self._inbox
         reactor.watch(child.sock.fileno(), partial(inbox.receive, child))
         reactor.watch(child.exit_fd, partial(self._died, child))
         for stream, fd in child.pipes.items():
             reactor.watch(fd, partial(inbox.read_pipe, child, stream))
+        return child
 
-    def _greeted(self) -> None:
-        """One is ready: what it imports can be imported."""
+    def greeted(self, child: Child) -> None:
+        """It is ready: what it imports can be imported."""
         self._false_starts = 0
+        if child.stage is not Stage.STARTING:
+            # Retired before it was ready.
+            return
+        if child.alone:
+            self.reserved -= 1
+            child.stage = Stage.LEAVING
+            self._lonely(child)
+            return
+        child.stage = Stage.OPEN
+
+    # --- one goes ------------------------------------------------------------------------------------
+
+    def retire(self, child: Child) -> None:
+        """Let it end what it runs, and then itself; what it has not started goes elsewhere."""
+        child.stage = Stage.LEAVING
+        self._orphans(self.take_back(child))
+        self.emptied(child)
+
+    def emptied(self, child: Child) -> None:
+        """It may have nothing left to do: one that is leaving ends then."""
+        if child.stage is Stage.LEAVING and not child.jobs:
+            child.part()
+            self._floor.reactor.after(self._floor.grace, partial(self._hurry, child))
+
+    def _hurry(self, child: Child) -> None:
+        """What it does at its end must not take for ever."""
+        if child in self.all:
+            child.kill()
 
     def take_back(self, child: Child) -> list[Lease]:
         """The jobs that the process has not read."""
@@ -83,10 +159,10 @@ class Children:
     def _died(self, child: Child) -> None:
         """The process is gone: the job it was running is to blame, what it had not read is not."""
         self._inbox.receive(child)
-        if not child.jobs or self._options.pool != "process":
-            child.discard_pipes()
-        else:
+        if child.jobs and child.killable:
             self._inbox.drain_pipes(child, next(iter(child.jobs)))
+        else:
+            child.discard_pipes()
         self._orphans(self.take_back(child))
         reactor = self._floor.reactor
         for fd in (child.sock.fileno(), child.exit_fd, *child.pipes.values()):
@@ -94,15 +170,15 @@ class Children:
         self._starter.forget(child)
         failure = child.reap()
         self.all.remove(child)
+        self._places.give(*child.places)
         for serial, lease in child.jobs.items():
             self._bury(lease, self._runs.pop(serial, None), failure)
-        if self.closing:
-            return
-        if not child.ready:
+        if child.stage is Stage.STARTING:
+            self.reserved -= child.alone
             self._false_starts += 1
-            if self._false_starts >= MAX_FALSE_STARTS:
+            if self._false_starts >= MAX_FALSE_STARTS and not self.closing:
                 raise PoolBroken(why=failure.message)
-        self._start(child.slot, child.slots)
+        self.fit()
 
     def _bury(self, lease: Lease, run: Run | None, failure: Failure) -> None:
         outbox = self._floor.outbox

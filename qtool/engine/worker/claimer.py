@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qtool.engine.worker.options import WorkerOptions
     from qtool.engine.worker.readahead import ReadAhead
     from qtool.engine.worker.runners import Runners
+    from qtool.engine.worker.scale import Size
 
 
 REBALANCE = 0.01
@@ -33,6 +34,7 @@ class Claimer:
         health: Health,
         runners: Runners,
         read_ahead: ReadAhead,
+        size: Size,
     ) -> None:
         self._worker = worker
         self._broker = broker
@@ -42,6 +44,7 @@ class Claimer:
         self._runners = runners
         self._pool, self._commands = runners.pool, runners.commands
         self._read_ahead = read_ahead
+        self._size = size
         self._rebalance_at = 0.0
         self._due_at = float("inf")
         self.waiting: deque[Lease] = deque()
@@ -81,7 +84,7 @@ class Claimer:
     @property
     def idle(self) -> bool:
         """Whether it holds nothing that waits for its start."""
-        return not self.waiting and not self._pool.backlog
+        return not self.waiting and not self._pool.waiting
 
     @property
     def exhausted(self) -> bool:
@@ -90,10 +93,10 @@ class Claimer:
 
     def fill(self, now: float) -> None:
         """Claim what can start now or soon, and hand it out."""
-        pool, commands, slots = self._pool, self._commands, self._options.slots
+        pool, commands, slots = self._pool, self._commands, self._size.now
         if not (self.closed or self.paused or self.dry) and now >= self._health.retry_at and pool.serves:
             window = slots * (1 + self._read_ahead.ahead)
-            held = pool.held + len(pool.backlog) + commands.active + len(self.waiting)
+            held = pool.held + pool.waiting + commands.active + len(self.waiting)
             want = window - held
             if self._options.max_jobs is not None:
                 want = min(want, self._options.max_jobs - self.claimed)
@@ -101,7 +104,7 @@ class Claimer:
                 self._claim(want)
         if self.waiting:
             self.start_commands()
-        if pool.backlog:
+        if pool.waiting:
             self._dispatch()
         if now >= self._rebalance_at:
             self._rebalance(now)
@@ -109,7 +112,7 @@ class Claimer:
     def start_commands(self) -> None:
         """Start claimed commands in the slots that are free."""
         waiting, commands = self.waiting, self._commands
-        free = self._options.slots - self._runners.active
+        free = self._size.now - self._runners.active
         for _ in range(min(free, len(waiting))):
             commands.start(waiting.popleft())
 
@@ -125,10 +128,10 @@ class Claimer:
         if ours:
             self.waiting.extend(ours)
             leases = [lease for lease in leases if lease.task != EXEC]
-        self._pool.backlog.extend(leases)
+        self._pool.take(leases)
 
     def _dispatch(self) -> None:
-        self._pool.dispatch(self._read_ahead.ahead, self._options.slots - self._runners.active)
+        self._pool.dispatch(self._read_ahead.ahead, self._size.now - self._runners.active)
 
     def _rebalance(self, now: float) -> None:
         """What was claimed ahead and waits behind a slow run goes to an idle slot, or to other workers."""
@@ -141,11 +144,14 @@ class Claimer:
         if stuck:
             # First of all, or what was just taken back would be dealt out to the same processes again.
             self._read_ahead.collapse()
-        if pool.backlog:
+        if pool.waiting:
             self._dispatch()
         if stuck and pool.backlog and pool.serves:
             self._return([*pool.backlog])
             pool.backlog.clear()
+        if late := pool.quarantine.late(now, self._read_ahead.patience):
+            self._read_ahead.collapse()
+            self._return(late)
         oldest = self._commands.oldest()
         if self.waiting and oldest is not None and self._floor.clock.now() - oldest > self._read_ahead.patience:
             self._read_ahead.collapse()
@@ -167,8 +173,8 @@ class Claimer:
     def withdraw(self, renewal: Renewal) -> None:
         """What is no longer ours, or no longer wanted, and has not started, must not start."""
         pool = self._pool
-        pool.backlog.extend(pool.recall())
-        for queue in (pool.backlog, self.waiting):
+        pool.take(pool.recall())
+        for queue in (pool.backlog, pool.quarantine.waiting, self.waiting):
             for lease in list(queue):
                 if lease.id in renewal.lost:
                     queue.remove(lease)

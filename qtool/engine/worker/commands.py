@@ -19,6 +19,7 @@ from qtool.engine.policy import not_again
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
 from qtool.engine.worker.descriptors import unnamed_file
+from qtool.engine.worker.places import MOST_SLOTS
 from qtool.engine.worker.process import PIPE, signal_name
 from qtool.engine.worker.runs import GIVEN_BACK, Run, Why
 from qtool.errors import Undecodable
@@ -54,13 +55,13 @@ class Command(Run):
 class Commands:
     """All command jobs of a worker."""
 
-    def __init__(self, slots: int, first_slot: int, floor: Floor, slate: Slate | None) -> None:
+    def __init__(self, floor: Floor, slate: Slate | None, first_slot: int) -> None:
+        """``first_slot``: of as many places on the slate as a worker may have slots."""
         self._floor = floor
         self._clock = floor.clock
         self._slate = slate
-        self._slots = slots
         self._first_slot = first_slot
-        self._free = list(range(first_slot + slots - 1, first_slot - 1, -1))
+        self._free = list(range(first_slot + MOST_SLOTS - 1, first_slot - 1, -1))
         self._serial = 0
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +73,7 @@ class Commands:
     def open(self) -> None:
         """Start the launcher."""
         self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        board = unnamed_file(bytes(self._slots * launcher.PID.size))
+        board = unnamed_file(bytes(MOST_SLOTS * launcher.PID.size))
         self._board = mmap.mmap(board, 0)
         slate = self._slate.fd if self._slate is not None else -1
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module

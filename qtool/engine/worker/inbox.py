@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtool import errors
-from qtool.engine.job import Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
+from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
 from qtool.engine.states import Reason
 from qtool.engine.worker import wire
+from qtool.engine.worker.process import Stage
 from qtool.engine.worker.runs import GIVEN_BACK, Runs, Why
 
 if TYPE_CHECKING:
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
 class Inbox:
     """Reads the processes' messages and pipes, and makes outcomes, output and progress of them."""
 
-    def __init__(self, floor: Floor, runs: Runs, stops: Stops, greeted: Callable[[], None]) -> None:
-        """``greeted`` is called when a process is ready."""
+    def __init__(
+        self,
+        floor: Floor,
+        runs: Runs,
+        stops: Stops,
+        greeted: Callable[[Child], None],
+        emptied: Callable[[Child], None],
+    ) -> None:
+        """``greeted`` is called when a process is ready, ``emptied`` when one that is to end has run its last job."""
         self._floor = floor
         self._runs = runs
         self._stops = stops
         self._greeted = greeted
+        self._emptied = emptied
 
     def receive(self, child: Child) -> None:
         """Read all messages of a process that are there."""
@@ -55,6 +64,8 @@ class Inbox:
         if count:
             child.moved_at = self._floor.clock.monotonic()
             self._floor.learn(count, seconds)
+        if child.stage is Stage.LEAVING and not jobs:
+            self._emptied(child)
 
     def _messages(self, child: Child) -> Iterator[list[Any]]:
         """All that are there."""
@@ -77,8 +88,8 @@ class Inbox:
         if kind == wire.ENDED:
             self._on_end(child, *message[1:])
         elif kind == wire.HELLO:
-            child.ready, child.parting = True, message[1]
-            self._greeted()
+            child.parting = message[1]
+            self._greeted(child)
         elif kind == wire.REFUSED:
             raise getattr(errors, message[1])(**message[2])
         elif kind == wire.STARTED:
@@ -176,9 +187,7 @@ class Inbox:
 
 
 def _policy(packed: list[Any] | None) -> Policy:
-    if packed is None:
-        return Policy()
-    return Policy(**dict(zip(Policy.__slots__, packed, strict=True)))
+    return UNSAID if packed is None else Policy(**dict(zip(Policy.__slots__, packed, strict=True)))
 
 
 def _outcome(said: list[Any]) -> Outcome:

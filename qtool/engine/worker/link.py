@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import NoReturn
 
+    from qtool.engine.slate import FileSlate
 
 REFUSES = 3
 """What a process exits with that cannot run jobs; the supervisor has been told why."""
@@ -30,12 +31,15 @@ REFUSES = 3
 class Run:
     """One job in this process."""
 
-    __slots__ = ("job", "lease", "link", "recorder", "serial", "started_at", "task", "timeout")
+    __slots__ = ("job", "lease", "link", "place", "recorder", "serial", "started_at", "task", "timeout")
 
-    def __init__(self, link: Link, serial: int, lease: Lease) -> None:
+    def __init__(self, link: Link, serial: int, lease: Lease, place: int) -> None:
+        link.mark(place, lease.key, lease.token)
         self.link = link
         self.serial = serial
         self.lease = lease
+        self.place = place
+        """On the slate."""
         self.started_at = time.time()
         self.task: tasks.AnyTask | None = None
         self.timeout: float | None = None
@@ -59,7 +63,10 @@ class Run:
         )
         if lease.crashes and (end := not_again(lease, policy)) is not None:
             return end
-        if self.timeout is not None or self.link.announce or policy.on_crash is not None:
+        if policy.on_crash is not None or self.timeout is not None or self.link.announce:
+            # Before any of its code runs: what it says of its death must be known when it dies.
+            if policy.on_crash == "dead":
+                self.link.mark_fatal(self.place, lease.key, lease.token)
             # A coroutine is ended by its own loop; the supervisor steps in a little later.
             soft = self.timeout + 1.0 if self.timeout is not None and task.is_async else self.timeout
             self.link.send((wire.STARTED, self.serial, self.started_at, self.timeout, soft, _packed(task.policy)))
@@ -88,13 +95,17 @@ class Run:
 class Link:
     """The way to the supervisor."""
 
-    def __init__(self, sock: socket.socket, control: socket.socket, *, announce: bool) -> None:
+    def __init__(
+        self, sock: socket.socket, control: socket.socket, slate: FileSlate | None = None, *, announce: bool
+    ) -> None:
         self.sock = sock
         self.control = control
         self.in_pipes: Callable[[], list[int]] = list
         """How many bytes wait in the pipes of the process's own stdout and stderr; they were written first."""
         self.announce = announce
-        """Whether every start is reported, or only those with a time limit."""
+        """Whether every start is reported, or only those whose task says how they are to be ended."""
+        self.mark = slate.mark if slate is not None else _no_mark
+        self.mark_fatal = slate.mark_fatal if slate is not None else _no_mark
         self.fetch: Callable[[int], str] = self._fetch
         """Gets a large job's arguments."""
         self.leave: Callable[[], NoReturn] = self._leave
@@ -155,6 +166,10 @@ class Link:
             message = wire.decode(data)
             if message[0] == wire.BODY and message[1] == serial and content is not None:
                 return content.decode()
+
+
+def _no_mark(_slot: int, _key: int, _token: int) -> None:
+    """Where the broker keeps no slate."""
 
 
 def interruption(why: str, limit: float | None) -> BaseException:

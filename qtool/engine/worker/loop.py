@@ -11,33 +11,31 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from qtool.engine import hooks
 from qtool.engine.job import Cancel, Outcome
 from qtool.engine.run import outcome_of, run_async
 from qtool.engine.worker import capture, wire
 from qtool.engine.worker.link import Link, Run, interruption
-from qtool.engine.worker.slots import Breaker, no_mark
+from qtool.engine.worker.slots import Breaker
 from qtool.errors import HookFailed
-
-if TYPE_CHECKING:
-    from qtool.engine.slate import FileSlate
 
 
 class _Loop:
     """Coroutines on one event loop; plain functions in its threads."""
 
-    def __init__(self, link: Link, slate: FileSlate | None, first: int, count: int) -> None:
+    def __init__(self, link: Link, first: int, count: int, room: int) -> None:
         self._link = link
-        self._mark = slate.mark if slate is not None else no_mark
         self._breaker = Breaker()
-        self._free = list(range(first + count - 1, first - 1, -1))
+        self._free = list(range(first + room - 1, first - 1, -1))
+        """Places on the slate: more than there are slots."""
+        self._limit = count
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._why: dict[int, tuple[str, float | None]] = {}
         self._bodies: dict[int, asyncio.Future[str]] = {}
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(count, thread_name_prefix="slot"))
+        self._loop.set_default_executor(ThreadPoolExecutor(room, thread_name_prefix="slot"))
         self._loop.add_reader(link.control, self._on_control)
         self._loop.add_reader(link.sock, self._on_job)
         self._reading = True
@@ -54,7 +52,7 @@ class _Loop:
         raise BlockingIOError
 
     def _on_job(self) -> None:
-        if not self._free:
+        if len(self._tasks) >= self._limit:
             self._loop.remove_reader(self._link.sock)
             self._reading = False
             return
@@ -64,8 +62,7 @@ class _Loop:
             # The supervisor took it back.
             return
         slot = self._free.pop()
-        self._mark(slot, lease.key, lease.token)
-        self._tasks[serial] = self._loop.create_task(self._run(Run(self._link, serial, lease), slot))
+        self._tasks[serial] = self._loop.create_task(self._run(Run(self._link, serial, lease, slot), slot))
 
     async def _run(self, current: Run, slot: int) -> None:
         capture.recorder.set(current.recorder)
@@ -79,7 +76,10 @@ class _Loop:
         del self._tasks[serial]
         current.end(outcome)
         self._free.append(slot)
-        if not self._reading:
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._reading and len(self._tasks) < self._limit:
             self._reading = True
             # What it calls must not go on in the context of the job that has just ended.
             self._context.run(self._loop.add_reader, self._link.sock, self._on_job)
@@ -105,7 +105,10 @@ class _Loop:
                 if not data:
                     self._link.leave()
                 kind, serial, *rest = wire.decode(data)
-                if kind == wire.BODY and content is not None:
+                if kind == wire.RESIZE:
+                    self._limit = serial
+                    self._read_on()
+                elif kind == wire.BODY and content is not None:
                     self._bodies.pop(serial).set_result(content.decode())
                 elif kind == wire.INTERRUPT and serial in self._tasks and not self._breaker.interrupt(serial, *rest):
                     self._why[serial] = (rest[0], rest[1])
@@ -119,7 +122,7 @@ async def _end() -> NoReturn:
         os._exit(0)
 
 
-def on_a_loop(link: Link, slate: FileSlate | None, first: int, count: int) -> NoReturn:
+def on_a_loop(link: Link, first: int, count: int, room: int) -> NoReturn:
     """An async pool."""
 
     async def forever() -> None:
@@ -127,7 +130,7 @@ def on_a_loop(link: Link, slate: FileSlate | None, first: int, count: int) -> No
             await hooks.start_on_loop()
         except HookFailed as error:
             link.refuse(error)
-        loop = _Loop(link, slate, first, count)
+        loop = _Loop(link, first, count, room)
         link.hello()
         await asyncio.Event().wait()
         del loop

@@ -7,26 +7,31 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.worker import wire
 from qtool.engine.worker.children import Children
-from qtool.engine.worker.process import Child, Starter
+from qtool.engine.worker.process import Child, Stage, Starter
+from qtool.engine.worker.quarantine import Quarantine
 from qtool.engine.worker.runs import Runs
 
 if TYPE_CHECKING:
     from qtool.engine.job import Lease
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.options import WorkerOptions
+    from qtool.engine.worker.places import Places
+    from qtool.engine.worker.scale import Size
     from qtool.engine.worker.stops import Stops
 
 
 class Pool:
     """Deals jobs to the processes, and takes back what they have not started."""
 
-    def __init__(self, options: WorkerOptions, floor: Floor, starter: Starter) -> None:
+    def __init__(self, options: WorkerOptions, floor: Floor, starter: Starter, size: Size, places: Places) -> None:
         self._floor = floor
         self._serial = 0
         self._runs = Runs()
         self.backlog: deque[Lease] = deque()
         """Claimed and given to nobody yet."""
-        self.children = Children(options, floor, starter, self._runs, orphans=self.backlog.extend)
+        orphans = self.backlog.extend
+        self.children = Children(options, floor, starter, self._runs, size, places, orphans, self._give_alone)
+        self.quarantine = Quarantine(floor.clock, self.children)
 
     @property
     def stops(self) -> Stops:
@@ -36,7 +41,7 @@ class Pool:
     @property
     def serves(self) -> bool:
         """Whether jobs can be given to it: not while all of its processes are still starting."""
-        return not self.children.opened or any(child.ready for child in self.children.all)
+        return not self.children.opened or any(child.stage is Stage.OPEN for child in self.children.all)
 
     @property
     def held(self) -> int:
@@ -45,20 +50,39 @@ class Pool:
 
     @property
     def active(self) -> int:
-        """Slots that have something to do."""
-        return sum([min(len(child.jobs), child.slots) for child in self.children.all])
+        """Slots that have something to do, or are about to."""
+        return sum([min(len(child.jobs), child.slots) for child in self.children.all], self.children.reserved)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no process has yet."""
+        return len(self.backlog) + len(self.quarantine.waiting)
 
     def leases(self) -> list[Lease]:
         """Every job this pool answers for."""
-        return [lease for child in self.children.all for lease in child.jobs.values()] + list(self.backlog)
+        held = [lease for child in self.children.all for lease in child.jobs.values()]
+        return [*held, *self.backlog, *self.quarantine.waiting]
 
     # --- out -----------------------------------------------------------------------------------------
+
+    def take(self, leases: list[Lease]) -> None:
+        """These were claimed, for the pool to run."""
+        suspects = [lease for lease in leases if lease.crashes]
+        if suspects:
+            self.quarantine.take(suspects)
+            leases = [lease for lease in leases if not lease.crashes]
+        self.backlog.extend(leases)
 
     def dispatch(self, ahead: int, free: int) -> None:
         """Hand out the backlog evenly: at most ``ahead`` jobs in front of a slot, to at most ``free`` idle slots."""
         backlog = self.backlog
         self.children.open()
-        ready = [child for child in self.children.all if child.ready]
+        if self.quarantine.waiting:
+            free -= self.quarantine.start(free)
+            if self.quarantine.crowded:
+                # Nothing more for the busy slots, so that one of them is free soon.
+                ahead = 0
+        ready = [child for child in self.children.all if child.stage is Stage.OPEN]
         if not ready:
             return
         ready.sort(key=Child.load)
@@ -72,19 +96,21 @@ class Pool:
             room = most - len(child.jobs)
             idle = child.slots - len(child.jobs)
             if idle > 0:
-                if child.slots == 1 and free <= 0:
+                if free <= 0:
                     continue
-                room = min(room, room - idle + free) if child.slots > 1 else room
+                if free < idle:
+                    # Its other slots must stay empty: what was sent ahead would start in them.
+                    room = min(room, free)
                 free -= min(idle, max(room, 0))
             if room > 0:
-                self._send(child, min(room, len(backlog)))
+                self._send(child, backlog, min(room, len(backlog)))
 
-    def _send(self, child: Child, count: int) -> None:
-        backlog, jobs, encode, send = self.backlog, child.jobs, wire.encode, child.sock.send
+    def _send(self, child: Child, source: deque[Lease], count: int) -> None:
+        jobs, encode, send = child.jobs, wire.encode, child.sock.send
         if not jobs:
             child.moved_at = self._floor.clock.monotonic()
         for _ in range(count):
-            lease = backlog[0]
+            lease = source[0]
             self._serial = serial = self._serial + 1
             carried = lease if len(lease.body) <= wire.INLINE else lease._replace(body="")
             try:
@@ -94,17 +120,23 @@ class Pool:
                 return
             except OSError:
                 # It has just died; that is noticed in a moment.
-                child.ready = False
+                child.stage = Stage.LEAVING
                 return
-            backlog.popleft()
+            source.popleft()
             jobs[serial] = lease
+
+    def _give_alone(self, child: Child) -> None:
+        """A process is ready for one job that runs alone; by now there may be none."""
+        if self.quarantine.waiting:
+            self._send(child, self.quarantine.waiting, 1)
+        self.children.emptied(child)
 
     # --- back ----------------------------------------------------------------------------------------
 
     def rebalance(self, now: float, patience: float) -> bool:
         """Take unstarted jobs back from busy processes: whether some waited too long, and for no idle one here."""
         children = self.children
-        idle = [child for child in children.all if child.ready and not child.jobs]
+        idle = [child for child in children.all if child.stage is Stage.OPEN and not child.jobs]
         stuck = False
         for child in children.all:
             if len(child.jobs) <= child.slots:
@@ -118,7 +150,7 @@ class Pool:
 
     def recall(self) -> list[Lease]:
         """Everything that has not started, of all processes and of the backlog."""
-        taken = list(self.backlog)
+        taken = [*self.backlog, *self.quarantine.recall()]
         self.backlog.clear()
         for child in self.children.all:
             taken += self.children.take_back(child)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from qtool.engine.job import Failure, Lease
@@ -16,10 +17,23 @@ from qtool.engine.worker import wire
 if TYPE_CHECKING:
     from qtool.engine.broker import Slate
     from qtool.engine.worker.commands import Commands
-    from qtool.engine.worker.options import WorkerOptions
+    from qtool.engine.worker.options import PoolKind, WorkerOptions
 
 PIPE = 65536
 """Bytes a pipe holds, and a read takes."""
+
+
+class Stage(Enum):
+    """Where a process stands in its life."""
+
+    STARTING = 1
+    """It imports what it needs."""
+    STANDBY = 2
+    """It could run jobs, and waits until the one that it follows has run its last."""
+    OPEN = 3
+    """It is dealt jobs."""
+    LEAVING = 4
+    """It ends what it has, and then itself."""
 
 
 class Child:
@@ -28,28 +42,44 @@ class Child:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        slot: int,
+        places: tuple[int, int],
         slots: int,
         sock: socket.socket,
         far: socket.socket,
         control: socket.socket,
         pipes: dict[str, int],
+        *,
+        killable: bool,
     ) -> None:
         self.process = process
-        self.slot = slot
+        self.places = places
+        """Its places on the slate: the first, and how many."""
         self.slots = slots
         self.sock = sock
         self.far = far
         """The supervisor's own handle on the process's end: what is unread there can be taken back."""
         self.control = control
         self.pipes = pipes
+        self.killable = killable
+        """It runs one job at a time, in its main thread: a signal breaks into that, and a kill hurts no other."""
         self.exit_fd = os.pidfd_open(process.pid)
         self.jobs: dict[int, Lease] = {}
         """By serial number, in the order they were sent."""
         self.parts = wire.Assembler()
-        self.ready = False
+        self.stage = Stage.STARTING
         self.parting = False
         """It has something to do when it is told to end."""
+        self.alone = False
+        """It is for one job only, which has crashed before."""
+        self.follows: Child | None = None
+        """The one whose work it takes over."""
+        self.worn = False
+        """It leaves as soon as another can take over."""
+        self.left = sys.maxsize
+        """How many more jobs it may be dealt."""
+        self.weigh_at = 0.0
+        """Its memory is not looked at before."""
+        self.started_at = 0.0
         self.moved_at = 0.0
         """When it last finished something, or got work while idle."""
 
@@ -82,13 +112,26 @@ class Child:
                 break
             serial = wire.decode(data)[0]
             taken[serial] = self.jobs.pop(serial)
+        self.left += len(taken)
         return taken
+
+    def resize(self, slots: int) -> None:
+        """Run so many jobs at once from now on; for threads and coroutines."""
+        self.slots = slots
+        with suppress(OSError):
+            self.control.send(wire.encode((wire.RESIZE, slots)))
+
+    def part(self) -> None:
+        """It has nothing more to do: it ends as soon as it notices."""
+        for each in (self.sock, self.control):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_WR)
 
     def interrupt(self, serial: int, why: str, limit: float | None) -> None:
         """Ask the process to break into a run."""
         with suppress(OSError):
             self.control.send(wire.encode((wire.INTERRUPT, serial, why, limit)))
-            if self.pipes:
+            if self.killable:
                 self.process.send_signal(signal.SIGUSR1)
 
     def kill(self) -> None:
@@ -139,15 +182,19 @@ class Starter:
         self._commands = commands
         self._announce = announce
 
-    def start(self, slot: int, slots: int) -> Child:
-        """Start one process that serves ``slots`` slots from ``slot`` on."""
+    def start(self, places: tuple[int, int], slots: int, *, pool: PoolKind | None = None) -> Child:
+        """Start one process with ``slots`` slots, which stand on the slate from the first of its ``places`` on.
+
+        ``pool``: of another kind than the worker's.
+        """
+        kind = pool or self._options.pool
         near, far = wire.pair()
         control, far_control = wire.pair()
         near.setblocking(False)
         fds = [far.fileno(), far_control.fileno(), self._slate.fd if self._slate is not None else -1]
         pipes: dict[str, int] = {}
         ends: list[int] = []
-        captures = self._options.pool == "process"
+        captures = kind == "process"
         if captures:
             for stream in ("stdout", "stderr"):
                 pipes[stream], end = os.pipe()
@@ -171,13 +218,14 @@ class Starter:
             "parent": os.getpid(),
             "apps": self._options.apps,
             "middleware": self._options.middleware,
-            "pool": self._options.pool,
-            "slot": slot,
+            "pool": kind,
+            "slot": places[0],
+            "room": places[1],
             "slots": slots,
             "announce": self._announce,
         }
         near.send(wire.encode(settings))
-        return Child(process, slot, slots, near, far, control, pipes)
+        return Child(process, places, slots, near, far, control, pipes, killable=captures)
 
     def forget(self, child: Child) -> None:
         """It has ended and is about to be reaped: its number will be free for others."""

@@ -28,8 +28,6 @@ from qtool.engine.worker.link import Link, Run, interruption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtool.engine.slate import FileSlate
-
 
 def _interrupted(current: Run, error: BaseException) -> Outcome:
     """An interruption that came just before or after the task's own code."""
@@ -75,7 +73,7 @@ class _Main:
                 return
 
 
-def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> NoReturn:
+def one_by_one(link: Link, first: int, _count: int, _room: int) -> NoReturn:
     """A process pool's slot. The process's own stdout and stderr are pipes: C code and subprocesses write there."""
     here = _Main(link.control)
     pipes = select.poll()
@@ -85,15 +83,13 @@ def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> 
         pipes.register(fd, select.POLLIN)
     written = pipes.poll
     link.in_pipes = lambda: [_waiting_in(fd) for fd in fds]
-    mark = slate.mark if slate is not None else no_mark
     link.run_coroutine = run_coroutine
     link.begin()
     link.hello()
     signal.signal(signal.SIGUSR1, here.on_signal)
     while True:
         serial, lease = link.receive()
-        mark(first, lease.key, lease.token)
-        current = Run(link, serial, lease)
+        current = Run(link, serial, lease, first)
         capture.set_only(current.recorder)
         try:
             outcome = current.prepare()
@@ -115,10 +111,6 @@ def one_by_one(link: Link, slate: FileSlate | None, first: int, _count: int) -> 
 
 def _waiting_in(fd: int) -> int:
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def no_mark(_slot: int, _key: int, _token: int) -> None:
-    """Where the broker keeps no slate."""
 
 
 # --- in threads --------------------------------------------------------------------------------------
@@ -184,28 +176,55 @@ class Breaker:
 class _Threads:
     """The slots of a thread pool."""
 
-    def __init__(self, link: Link, slate: FileSlate | None) -> None:
+    def __init__(self, link: Link, first: int) -> None:
         self._link = link
-        self._mark = slate.mark if slate is not None else no_mark
+        self._first = first
         self._breaker = Breaker()
         self._reading = threading.Lock()
+        self._busy = bytearray()
+        """By thread: 1 while it runs a job."""
+        self._limit = 0
+        self._freed = threading.Event()
         self._bodies: dict[int, queue.SimpleQueue[str]] = {}
         link.serialise()
         link.fetch = self._fetch
         link.leave = _wait
 
-    def slot(self, number: int) -> NoReturn:
+    def resize(self, count: int) -> None:
+        """Run so many at once from now on. Threads are never too many: there, they wait."""
+        self._limit = count
+        for number in range(len(self._busy), count):
+            self._busy.append(0)
+            threading.Thread(target=self._slot, args=(number,), name=f"slot-{number}", daemon=True).start()
+        self._freed.set()
+
+    def _slot(self, number: int) -> NoReturn:
         """A thread's life."""
+        busy, place = self._busy, self._first + number
         while True:
             # One reader at a time: the others wait here, which costs less than waking all of them for each job.
             with self._reading:
+                self._wait_for_room()
                 serial, lease = self._link.receive()
-            self._mark(number, lease.key, lease.token)
-            current = Run(self._link, serial, lease)
+                # There may be fewer slots now than when it began to wait for a job.
+                self._wait_for_room()
+                busy[number] = 1
+            current = Run(self._link, serial, lease, place)
             capture.recorder.set(current.recorder)
             outcome = self._breaker.guarded(current)
             capture.recorder.set(None)
             current.end(outcome)
+            busy[number] = 0
+            if len(busy) > self._limit:
+                self._freed.set()
+
+    def _wait_for_room(self) -> None:
+        """Where there are more threads than slots: until fewer run than there are slots."""
+        while len(self._busy) > self._limit:
+            self._freed.clear()
+            if sum(self._busy) < self._limit:
+                return
+            self._freed.wait()
 
     def control(self) -> NoReturn:
         """Listen to the supervisor."""
@@ -217,7 +236,9 @@ class _Threads:
                 finally:
                     os._exit(0)
             kind, serial, *rest = wire.decode(data)
-            if kind == wire.BODY and content is not None:
+            if kind == wire.RESIZE:
+                self.resize(serial)
+            elif kind == wire.BODY and content is not None:
                 self._bodies[serial].put(content.decode())
             elif kind == wire.INTERRUPT:
                 self._breaker.interrupt(serial, *rest)
@@ -246,11 +267,10 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
 
 
-def in_threads(link: Link, slate: FileSlate | None, first: int, count: int) -> NoReturn:
+def in_threads(link: Link, first: int, count: int, _room: int) -> NoReturn:
     """A thread pool. A thread that is stuck in a call cannot be stopped, only its process can."""
-    threads = _Threads(link, slate)
+    threads = _Threads(link, first)
     link.begin()
-    for number in range(count):
-        threading.Thread(target=threads.slot, args=(first + number,), name=f"slot-{number}", daemon=True).start()
+    threads.resize(count)
     link.hello()
     threads.control()

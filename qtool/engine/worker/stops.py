@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtool.engine.worker.floor import Floor
-    from qtool.engine.worker.options import WorkerOptions
     from qtool.engine.worker.process import Child
 
 
 class Stops:
     """Asks runs to stop, and kills them after the grace period where that is possible."""
 
-    def __init__(self, options: WorkerOptions, floor: Floor, children: Sequence[Child], runs: Runs) -> None:
-        self._can_kill = options.pool == "process"
+    def __init__(self, floor: Floor, children: Sequence[Child], runs: Runs) -> None:
         self._floor = floor
         self._children = children
         self._runs = runs
@@ -40,7 +38,7 @@ class Stops:
     def _insist(self, child: Child, serial: int) -> None:
         if serial not in child.jobs:
             return
-        if self._can_kill:
+        if child.killable:
             child.kill()
             return
         run = self._runs[serial]

@@ -21,12 +21,14 @@ from qtool.engine.worker.leases import Leases
 from qtool.engine.worker.news import News
 from qtool.engine.worker.options import Listener, Silence, Summary, WorkerOptions
 from qtool.engine.worker.outbox import Outbox
+from qtool.engine.worker.places import MOST_SLOTS, Places
 from qtool.engine.worker.pool import Pool
 from qtool.engine.worker.process import Starter
 from qtool.engine.worker.reactor import Reactor
 from qtool.engine.worker.readahead import ReadAhead
 from qtool.engine.worker.runners import Runners
 from qtool.engine.worker.runs import Why
+from qtool.engine.worker.scale import Size
 from qtool.engine.worker.settler import Settler
 from qtool.engine.worker.stopping import Stopping
 from qtool.engine.worker.upkeep import Upkeep
@@ -62,7 +64,11 @@ class Worker:
         self._outbox = outbox = Outbox(broker, clock, draw, listener)
         health = Health(reactor, clock, listener.say)
         self._settler = Settler(outbox, reactor, health)
+        self._size = size = Size(options.slots)
         read_ahead = ReadAhead(options.slots)
+        places = Places()
+        first_command = places.take(MOST_SLOTS)
+        assert first_command is not None
         floor = Floor(
             clock=clock,
             reactor=reactor,
@@ -72,12 +78,12 @@ class Worker:
             learn=read_ahead.learn,
             grace=options.grace,
         )
-        self._slate = broker.slate(self.id, 2 * options.slots)
-        self._commands = Commands(options.slots, options.slots, floor, self._slate)
+        self._slate = broker.slate(self.id, places.count)
+        self._commands = Commands(floor, self._slate, first_command)
         starter = Starter(options, self._slate, self._commands, announce=listener.wants_events)
-        self._pool = Pool(options, floor, starter)
+        self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
-        self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead)
+        self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
         self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners)
         self._upkeep = Upkeep(broker, floor, health, claimer)
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._leases.beat)
@@ -159,8 +165,8 @@ class Worker:
             pid=os.getpid(),
             queues=self._options.queues,
             pool=self._options.pool,
-            slots=self._options.slots,
-            busy=min(self._options.slots, self._runners.active),
+            slots=self._size.now,
+            busy=min(self._size.now, self._runners.active),
             started_at=self._started_at,
             seen_at=self._clock.now(),
             succeeded=counts[State.SUCCEEDED],

@@ -34,7 +34,7 @@ PARTS = frozenset(_MORE + _LAST)
 HELLO, DONE, ENDED, STARTED, OUTPUT, PROGRESS, FETCH, REFUSED = range(8)
 
 # To a child, on its control socket.
-INTERRUPT, CARRY_ON, BODY = range(3)
+INTERRUPT, CARRY_ON, BODY, RESIZE = range(4)
 
 TIMEOUT, CANCEL = "timeout", "cancel"
 """Why a run is interrupted, as its child is told."""

@@ -14,8 +14,8 @@ from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.sqlite import open_sqlite
 from qtool.engine.brokers.sqlite.rescue import Rescuer
 from qtool.engine.job import Report
-from qtool.engine.slate import DeadSlate, FileSlate, mark_of, read_slate
-from qtool.engine.states import State
+from qtool.engine.slate import DeadSlate, FileSlate, read_slate
+from qtool.engine.states import Reason, State
 from qtool.errors import BrokerBusy
 from tests.conformance.drive import Drive, chunk
 from tests.unit.sqlite.tools import query, store_of
@@ -76,8 +76,28 @@ def test_a_job_that_ran_here_before_and_is_only_claimed_ahead_again_is_not_blame
 def test_a_mark_is_never_mistaken_for_an_empty_slot(tmp_path: Path, key: int, token: int) -> None:
     slate = FileSlate.create(f"{tmp_path}/w1", 2)
     slate.mark(1, key, token)
-    assert read_slate(slate.path) == frozenset({mark_of(key, token)})
+    started = read_slate(slate.path)
+    assert started is not None
+    assert (started.has(key, token), started.fatal(key, token), started.has(key, token - 2)) == (True, False, False)
+    slate.mark_fatal(1, key, token)
+    started = read_slate(slate.path)
+    assert started is not None
+    assert (started.has(key, token), started.fatal(key, token), started.has(key, token - 2)) == (True, True, False)
     slate.close()
+
+
+def test_a_started_job_whose_task_wants_no_second_try_is_dead_after_the_first_crash(
+    drive: Drive, adapter: Adapter
+) -> None:
+    ids = drive.put(3)
+    leases = drive.claim(3)
+    slate = slate_of(adapter, "w1", leases[0])
+    slate.mark_fatal(1, leases[1].key, leases[1].token)
+    die(slate)
+    assert adapter.broker.maintain().rescued == 3
+    ends = [(info.state, info.reason, info.crashes) for info in map(drive.info, ids)]
+    again = (State.READY, None, 1)
+    assert ends == [again, (State.DEAD, Reason.CRASHED, 1), (State.READY, None, 0)]
 
 
 def test_what_was_claimed_ahead_by_a_silent_worker_is_not_blamed(drive: Drive, adapter: Adapter) -> None:
@@ -150,8 +170,12 @@ def test_a_torn_slate_says_what_is_whole(tmp_path: Path, length: int) -> None:
     path.write_bytes((b"\x05" + bytes(7) + bytes(8) + b"\x07" + bytes(7))[:length])
     dead = DeadSlate.seize(str(path))
     assert dead is not None
-    assert dead.started() == (frozenset({5}) if length >= 8 else frozenset())
-    assert read_slate(str(path)) == dead.started()
+    whole = length >= 8
+    started = read_slate(str(path))
+    assert started is not None
+    assert (
+        [dead.started().has(5, token) for token in (0, 2)] == [whole, False] == [started.has(5, 0), started.has(5, 2)]
+    )
     dead.close(remove=True)
     assert read_slate(str(path)) is None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import LEASE_SECONDS, Maintenance, Receipt, Renewal
 from qtool.engine.brokers.memory.store import Presence, Row, Store, encoded
 from qtool.engine.job import Attempt, Failure, Job, Lease, Report, Settlement
-from qtool.engine.policy import MAX_CRASHES
+from qtool.engine.policy import tries_again
 from qtool.engine.states import FINAL, Event, Reason, State, allowed
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class MemoryBroker:
         rows = [row for row in store.rows.values() if row.state is State.RUNNING and row.worker in gone]
         for row in rows:
             assert row.started_at is not None
-            dead = row.crashes + 1 >= MAX_CRASHES
+            dead = not tries_again(row.crashes, row.job.policy)
             lost = Settlement(
                 row.lease(),
                 Event.LEASE_LOST,

@@ -215,7 +215,7 @@ class SqliteBroker:
         now = self._clock.now()
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
-            for seq, queue, attempt, _, _, cancel, _ in rows(db, "held_by", {"worker": worker}):
+            for seq, queue, attempt, _, _, cancel, *_ in rows(db, "held_by", {"worker": worker}):
                 give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)

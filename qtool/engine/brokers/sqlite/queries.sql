@@ -110,7 +110,7 @@ UPDATE workers SET least = :least, most = :most WHERE id = :worker AND info IS N
 DELETE FROM workers WHERE id = ?;
 
 -- name: held_by
-SELECT seq, queue, attempt, crashes, started_at, cancel, token FROM jobs
+SELECT seq, queue, attempt, crashes, started_at, cancel, token, options FROM jobs
 WHERE token IS NOT NULL AND worker = :worker
   AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.store import SQL, Store, rows
-from qtool.engine.policy import MAX_CRASHES
-from qtool.engine.slate import DRAFT, DeadSlate, mark_of, read_slate
+from qtool.engine.codec import decode_options
+from qtool.engine.job import UNSAID, Policy
+from qtool.engine.policy import tries_again
+from qtool.engine.slate import DRAFT, DeadSlate, Started, read_slate
 from qtool.engine.states import Event, Reason, State
+from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
     import apsw
@@ -73,9 +76,9 @@ class Rescuer:
         return [(id, beat) for id, (beat, lease) in known.items() if seen - self._beats[id][1] >= lease]
 
     def _take_back(
-        self, worker: str, now: float, started: frozenset[int] | None, *, beat: int | None = None, silent: bool = False
+        self, worker: str, now: float, started: Started | None, *, beat: int | None = None, silent: bool = False
     ) -> int:
-        """End its leases: how many. Those marked in ``started`` (all, if None) are blamed for the crash and retried.
+        """End its leases: how many. Those that had ``started`` (all, if None) are blamed for the crash and retried.
 
         What the worker had claimed and not started goes back as such. One that is only ``silent`` may have given
         another ``beat`` meanwhile, or been dealt with by another rescuer: then nothing is done.
@@ -85,11 +88,12 @@ class Rescuer:
             if silent and db.execute(SQL["beat_of"], (worker,)).get != beat:
                 return 0
             held = rows(db, "held_by", {"worker": worker})
-            for seq, queue, attempt, crashes, started_at, cancel, token in held:
-                if started is not None and mark_of(seq, token) not in started:
+            for seq, queue, attempt, crashes, started_at, cancel, token, options in held:
+                if started is not None and not started.has(seq, token):
                     give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
                     continue
-                state = _fate(crashes + 1 >= MAX_CRASHES, cancel)
+                fatal = started is not None and started.fatal(seq, token)
+                state = _fate(fatal or not tries_again(crashes, _policy(options)), cancel)
                 kind, message = "WorkerLost", f"worker {worker} died while it held the job"
                 db.execute(
                     SQL["rescue"],
@@ -118,6 +122,14 @@ def give_back(db: apsw.Connection, ledger: Ledger, seq: int, queue: str, attempt
     # With the attempt goes its output: the next one bears its number.
     db.execute(SQL["drop_output"], (seq, attempt))
     ledger.arrive(queue, State.RUNNING, state)
+
+
+def _policy(options: str | None) -> Policy:
+    """What the job itself says; what its task says of crashes is on the slate."""
+    try:
+        return decode_options(options)[0]
+    except Undecodable:
+        return UNSAID
 
 
 def _fate(spent: bool, cancel: int) -> State:
