@@ -65,7 +65,8 @@ def command(
     scheduled for later stay.
 
     TERM or INT (Ctrl-C) lets running jobs finish and gives back what has not started. A second one asks running jobs to
-    stop and puts them back into their queues, a third kills them. Exit code 1 says that something had to be killed.
+    stop and puts them back into their queues, a third kills them; QUIT does that at once. Exit code 1 says that
+    something had to be killed.
 
     What is not said here is taken from [worker] in the configuration file.
     """

@@ -14,7 +14,11 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for leases and time-outs."""
+        """Seconds that never go back, for leases and time-outs. They do not count while the machine is suspended."""
+        ...
+
+    def suspended(self) -> float:
+        """For how many seconds in all the machine has been suspended; only its growth means anything."""
         ...
 
 
@@ -26,6 +30,16 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    if hasattr(time, "CLOCK_BOOTTIME"):
+
+        def suspended(self) -> float:
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+    else:
+
+        def suspended(self) -> float:
+            return 0.0
 
 
 class ManualClock:
@@ -39,6 +53,9 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self._now
+
+    def suspended(self) -> float:
+        return 0.0
 
     def advance(self, seconds: float) -> None:
         """Move both clocks forward."""

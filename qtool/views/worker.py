@@ -51,8 +51,11 @@ def account(summary: Summary) -> str:
     parts = [f"{counted(summary.jobs, 'job')}: {ended}" if ended else counted(summary.jobs, "job")]
     others = (
         (summary.retried, "retry", "retries"),
-        (summary.late, "outcome refused as late", "outcomes refused as late"),
-        (summary.killed, "run killed and given back", "runs killed and given back"),
+        (summary.snoozed, "snooze", "snoozes"),
+        (summary.unstarted, "given back before it started", "given back before they started"),
+        (summary.stopped, "stopped and given back", "stopped and given back"),
+        (summary.killed, "killed and given back", "killed and given back"),
+        (summary.late, "lease lost", "leases lost"),
         (summary.abandoned, "outcome not stored", "outcomes not stored"),
     )
     parts += [counted(count, one, many) for count, one, many in others if count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import random
@@ -60,6 +61,48 @@ def test_what_ignores_every_signal_is_killed_after_the_grace_period(shop: Shop, 
     assert (info.state, info.reason, info.crashes) == (State.DEAD, "timeout", 0)
 
 
+POLITE = "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done"
+"""A command that ends with 0 when it is asked to stop, half done or not."""
+
+
+def test_a_command_over_its_limit_has_not_succeeded_whatever_it_exits_with(shop: Shop) -> None:
+    job = shop.command(POLITE, shell=True, policy=Policy(timeout=0.3))
+    assert shop.burst("-j", "1", apps=False) == 0
+    assert (shop.job(job).state, shop.job(job).reason) == (State.DEAD, "timeout")
+
+
+def test_a_command_that_was_asked_to_stop_has_not_succeeded_whatever_it_exits_with(shop: Shop) -> None:
+    jobs = [shop.command(POLITE, shell=True) for _ in range(2)]
+    worker = shop.start("-j", "2", apps=False)
+    eventually(lambda: all(shop.output(job) == b"up\n" for job in jobs))
+    shop.adapter.operator.cancel(jobs[:1])
+    assert shop.until(jobs[0]).state is State.CANCELLED
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        worker.send_signal(stop)
+    assert worker.wait(PATIENCE) == 0
+    assert (shop.job(jobs[1]).state, shop.job(jobs[1]).attempt) == (State.READY, 0)
+    assert "2 jobs" not in shop.stderr
+    assert "1 job: 1 cancelled; 1 stopped and given back" in shop.stderr
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_quit_kills_at_once_and_gives_everything_back(shop: Shop, pool: str) -> None:
+    jobs = [shop.add("deaf" if pool == "process" else "stubborn", 600.0) for _ in range(2)]
+    jobs.append(shop.command("trap '' TERM; while :; do sleep 1; done", shell=True))
+    waiting = [shop.add("echo", n) for n in range(5)]
+    worker = shop.start("-j", "3", "--pool", pool)
+    eventually(lambda: started(shop) == 3)
+    began = time.monotonic()
+    worker.send_signal(signal.SIGQUIT)
+    assert worker.wait(PATIENCE) == 1
+    assert time.monotonic() - began < 4
+    assert [shop.job(id).state for id in (*jobs, *waiting)] == [State.READY] * 8
+    assert all((shop.job(id).attempt, shop.job(id).crashes) == (0, 0) for id in (*jobs, *waiting))
+    assert "Killing 3 running" in shop.stderr
+    assert "Stopping" not in shop.stderr
+    assert "0 jobs; 3 killed and given back" in shop.stderr
+
+
 def test_a_job_that_was_claimed_and_has_not_started_is_cancelled_at_once(shop: Shop) -> None:
     log = shop.directory / "log"
     gate = shop.gate()
@@ -109,6 +152,54 @@ def test_so_many_jobs_are_started_and_no_more(shop: Shop, options: tuple[str, ..
     gate.rmdir()
     assert worker.wait(PATIENCE) == 0
     assert (started(shop), shop.count(State.SUCCEEDED), shop.count(State.READY)) == (limit, limit, 201 - limit)
+
+
+BECAME = ("succeeded", "dead", "retried", "cancelled", "snoozed", "unstarted", "stopped", "killed", "late", "abandoned")
+
+
+@pytest.mark.parametrize("storm", range(6))
+def test_the_worker_s_account_adds_up_wherever_it_is_stopped(shop: Shop, storm: int) -> None:
+    """What it claimed is what it says became of it, and that is what the store says."""
+    print(f"QTOOL_SEED={SEED}")
+    draw = random.Random(SEED + storm)
+    again, for_ever = Policy(retries=3, backoff=0.01), Policy(retries=9, backoff=3600)
+    jobs = shop.add_many("echo", 1500)
+    for _ in range(25):
+        jobs += [
+            shop.add("fail", "x", policy=again),
+            shop.add("fail", "x", policy=for_ever),
+            shop.add("put_off_for", "snooze", "3600"),
+            shop.add("sleep", 0.05),
+            shop.command("exit 3", policy=for_ever),
+            shop.command("sleep", "0.05"),
+        ]
+    jobs += [shop.add("stubborn", 600.0), shop.command("trap '' TERM; while :; do sleep 0.1; done", shell=True)]
+    if storm % 2:
+        jobs = draw.sample(jobs, len(jobs))
+    worker = shop.patched(slots=4, grace=0.3, drain_timeout=0.5 if storm % 3 else None)
+    enough = draw.randrange(1500)
+    eventually(lambda: shop.count(State.SUCCEEDED) > enough)
+    time.sleep(draw.random() * 0.5)
+    for job in draw.sample(jobs, 50):
+        if draw.random() < 0.5:
+            shop.adapter.operator.cancel([job])
+        else:
+            shop.adapter.operator.kill([job])
+    deadline = time.monotonic() + PATIENCE
+    while worker.poll() is None:
+        assert time.monotonic() < deadline
+        worker.send_signal(draw.choice((*STOPS, *STOPS, signal.SIGQUIT)))
+        time.sleep(draw.random() * draw.choice((0.01, 0.5)))
+    told = json.loads((shop.directory / "out").read_text().splitlines()[-1])
+    assert told["claimed"] == sum(told[name] for name in BECAME), told
+    assert worker.returncode == (1 if told["killed"] else 0)
+    assert (told["late"], told["abandoned"], told["running"]) == (0, 0, 0)
+    assert shop.count(State.RUNNING) == 0
+    assert told["succeeded"] == shop.count(State.SUCCEEDED)
+    assert told["dead"] == shop.count(State.DEAD)
+    history = shop.adapter.inspector.history(0, time.time() + 1, seconds=3600)
+    assert told["retried"] == sum(bucket.retried for bucket in history)
+    assert sum(bucket.started for bucket in history) == told["claimed"]
 
 
 SEED = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))

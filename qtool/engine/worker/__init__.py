@@ -6,7 +6,7 @@ The supervisor, one thread that runs no user code:
     reactor, timers, signals, health      what wakes it, and whether the broker answers
     claimer, readahead                    jobs in: how many, and what waits before it starts
     pool, children, process, inbox, stops the pool: dealing, life and death, what its processes say, stopping a run
-    commands                              command jobs
+    commands, keeper                      command jobs; the launcher as the supervisor sees it
     runners, runs, floor                  both together; what is known of a run; what both stand on
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker
     leases, upkeep                        the heartbeat, and what every worker does for the broker
@@ -14,6 +14,6 @@ The supervisor, one thread that runs no user code:
     options                               what a worker is told and what it tells
 
 A pool's process, a fresh interpreter with the user's modules: ``child``, ``link``, ``slots`` (processes and threads),
-``loop`` (coroutines), ``capture``. The launcher, which starts commands and outlives the supervisor by a moment:
-``launcher``. Between them: ``wire``, ``descriptors``.
+``loop`` (coroutines), ``capture``. The launcher, which starts commands, watches over the supervisor and outlives it by
+a moment: ``launcher``. Between them: ``wire``, ``descriptors``, ``board``.
 """

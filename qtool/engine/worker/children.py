@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -171,11 +172,17 @@ class Children:
         failure = child.reap()
         self.all.remove(child)
         self._places.give(*child.places)
+        cut = self._starter.was_cut(child)
+        if cut and failure.signal == signal.SIGKILL:
+            # The launcher did it, while the supervisor could not: no job is to blame.
+            for serial in child.jobs:
+                run = self._runs.of(child, serial)
+                run.why = run.why or Why.UNRENEWED
         for serial, lease in child.jobs.items():
             self._bury(lease, self._runs.pop(serial, None), failure)
         if child.stage is Stage.STARTING:
             self.reserved -= child.alone
-            self._false_starts += 1
+            self._false_starts += not cut
             if self._false_starts >= MAX_FALSE_STARTS and not self.closing:
                 raise PoolBroken(why=failure.message)
         self.fit()
@@ -189,10 +196,9 @@ class Children:
         if run.why is Why.LOST:
             outbox.late += 1
             return
-        if run.why is Why.SHUTDOWN:
-            outbox.killed += 1
+        run.forced = True
         outcome = run.killed(grace=self._floor.grace) or Fail(failure, crashed=True)
-        outbox.end(lease, outcome, run.policy, run.started_at, run.output.take())
+        outbox.end(lease, outcome, run.policy, run.started_at, run.output.take(), run.fate(outcome))
 
     def close(self) -> None:
         """End the processes; nothing runs in them any more."""

@@ -102,6 +102,10 @@ class Claimer:
                 want = min(want, self._options.max_jobs - self.claimed)
             if want > 0 and (want * 2 >= window or held < slots):
                 self._claim(want)
+        if self.waiting or pool.waiting:
+            self._floor.reactor.check()
+            if self.closed or self.paused:
+                self.give_back()
         if self.waiting:
             self.start_commands()
         if pool.waiting:
@@ -124,6 +128,9 @@ class Claimer:
             return
         self.dry = len(leases) < want
         self.claimed += len(leases)
+        self._floor.outbox.claimed += len(leases)
+        if leases:
+            self._commands.keeper.board.hold(anything=True)
         ours = [lease for lease in leases if lease.task == EXEC]
         if ours:
             self.waiting.extend(ours)
@@ -153,7 +160,7 @@ class Claimer:
             self._read_ahead.collapse()
             self._return(late)
         oldest = self._commands.oldest()
-        if self.waiting and oldest is not None and self._floor.clock.now() - oldest > self._read_ahead.patience:
+        if self.waiting and oldest is not None and now - oldest > self._read_ahead.patience:
             self._read_ahead.collapse()
             self._return([*self.waiting])
             self.waiting.clear()
@@ -174,10 +181,12 @@ class Claimer:
         """What is no longer ours, or no longer wanted, and has not started, must not start."""
         pool = self._pool
         pool.take(pool.recall())
+        unwanted = renewal.cancelled | renewal.killed
         for queue in (pool.backlog, pool.quarantine.waiting, self.waiting):
             for lease in list(queue):
                 if lease.id in renewal.lost:
                     queue.remove(lease)
-                elif lease.id in renewal.cancelled:
+                    self._floor.outbox.late += 1
+                elif lease.id in unwanted:
                     queue.remove(lease)
                     self._floor.outbox.end(lease, Cancel())

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import signal
-import socket
-import subprocess
-import sys
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +14,7 @@ from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
 from qtool.engine.policy import not_again
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
-from qtool.engine.worker.descriptors import unnamed_file
+from qtool.engine.worker.keeper import Keeper
 from qtool.engine.worker.places import MOST_SLOTS
 from qtool.engine.worker.process import PIPE, signal_name
 from qtool.engine.worker.runs import GIVEN_BACK, Run, Why
@@ -40,7 +36,7 @@ _EXITED = '{"exit_code":0}'
 class Command(Run):
     """One running command."""
 
-    __slots__ = ("pipes", "serial", "slot", "status", "watched")
+    __slots__ = ("began", "pipes", "serial", "slot", "status", "stopped", "watched")
 
     def __init__(self, lease: Lease, serial: int, slot: int, pipes: dict[str, int], started_at: float) -> None:
         super().__init__(lease)
@@ -48,7 +44,11 @@ class Command(Run):
         self.slot = slot
         self.pipes = pipes
         self.started_at = started_at
+        self.began = 0.0
+        """When it was started, monotonic."""
         self.status: int | None = None
+        self.stopped = False
+        """A signal of ours reached it before it had ended: it has not ended by itself, whatever its exit code."""
         self.watched = False
 
 
@@ -63,86 +63,33 @@ class Commands:
         self._first_slot = first_slot
         self._free = list(range(first_slot + MOST_SLOTS - 1, first_slot - 1, -1))
         self._serial = 0
-        self._sock: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guarded: set[int] = set()
+        self.keeper = Keeper(MOST_SLOTS, floor.reactor, slate, self._replied, self._orphaned)
         self.running: dict[int, Command] = {}
 
-    # --- the launcher --------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        """Start the launcher."""
-        self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        board = unnamed_file(bytes(MOST_SLOTS * launcher.PID.size))
-        self._board = mmap.mmap(board, 0)
-        slate = self._slate.fd if self._slate is not None else -1
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-P", "-m", "qtool.engine.worker.launcher", str(far.fileno()), str(board), str(slate)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[far.fileno(), board, *([slate] if slate >= 0 else [])],
-            start_new_session=True,
-        )
-        far.close()
-        os.close(board)
-        self._floor.reactor.watch(self._sock.fileno(), self._replies)
-
-    def guard(self, group: int) -> None:
-        """Have this process group killed should the supervisor die."""
-        self._guarded.add(group)
-        self._request(launcher.GUARD, group)
-
-    def unguard(self, group: int) -> None:
-        """The group is gone: its number may be another's soon."""
-        self._guarded.discard(group)
-        self._request(launcher.UNGUARD, group)
-
-    def _request(self, operation: int, serial: int, number: int = 0) -> None:
-        assert self._sock is not None
-        try:
-            self._sock.send(launcher.REQUEST.pack(operation, serial, number, 0))
-        except OSError:
-            # It died; its socket says so in a moment.
+    def _replied(self, kind: int, serial: int, value: int) -> None:
+        command = self.running.get(serial)
+        if command is None:
             return
+        if kind == launcher.REFUSED:
+            self._refused(command, value)
+            return
+        command.stopped = kind != launcher.EXITED
+        if kind == launcher.CUT and command.why is None:
+            command.why = Why.UNRENEWED
+        self._exited(command, value)
 
-    def _replies(self) -> None:
-        assert self._sock is not None
-        while True:
-            try:
-                data = self._sock.recv(launcher.REPLY.size, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._launcher_died()
-                return
-            kind, serial, value = launcher.REPLY.unpack(data)
-            command = self.running.get(serial)
-            if command is None:
-                continue
-            if kind == launcher.EXITED:
-                self._exited(command, value)
-            else:
-                self._refused(command, value)
-
-    def _launcher_died(self) -> None:
-        """Its commands run on without a parent that knows them: end them, and start over."""
-        assert self._sock is not None
-        assert self._process is not None
-        self._floor.reactor.unwatch(self._sock.fileno())
-        self._sock.close()
-        self._process.wait()
+    def _orphaned(self) -> None:
+        """The launcher died, and the commands run on without a parent that knows them: end them."""
+        board = self.keeper.board
         for command in list(self.running.values()):
-            (pid,) = launcher.PID.unpack_from(self._board, (command.slot - self._first_slot) * launcher.PID.size)
-            if pid:
+            place = command.slot - self._first_slot
+            if pid := board.pid(place):
                 with suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)
+                board.runs(place, 0)
             failure = Failure(type="LauncherDied", message="the process that had started the command was killed")
-            self._finish(command, Fail(failure, crashed=True))
-        self.open()
-        for group in list(self._guarded):
-            self.guard(group)
+            command.stopped = command.why is not None
+            self._finish(command, _outcome(command, failure) if command.stopped else Fail(failure, crashed=True))
 
     # --- start ---------------------------------------------------------------------------------------
 
@@ -152,8 +99,8 @@ class Commands:
         return len(self.running)
 
     def oldest(self) -> float | None:
-        """Since when the longest-running one runs, in wall time."""
-        return next((command.started_at for command in self.running.values()), None)
+        """Since when the longest-running one runs, monotonic."""
+        return next((command.began for command in self.running.values()), None)
 
     def start(self, lease: Lease) -> None:
         """Start the job's command; at most as many as there are slots may run."""
@@ -175,24 +122,13 @@ class Commands:
         self.running[serial] = command
         if self._slate is not None:
             self._slate.mark(command.slot, lease.key, lease.token)
-        place = command.slot - self._first_slot
-        payload = launcher.pack(cwd, argv, extra)
-        fds = [out_end, err_end]
-        if len(payload) > launcher.INLINE:
-            fds.append(unnamed_file(payload))
-            payload = b""
-        assert self._sock is not None
-        # A launcher that has died is noticed in a moment, and this run then ends with the others.
-        with suppress(OSError):
-            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv), place), payload], fds)
-        for fd in fds:
-            os.close(fd)
+        self.keeper.start(serial, command.slot - self._first_slot, (cwd, argv, extra), [out_end, err_end])
         command.limit = policy.timeout
         self._set_timers(command)
         self._floor.outbox.started(lease, now)
 
     def _set_timers(self, command: Command) -> None:
-        now = self._clock.monotonic()
+        command.began = now = self._clock.monotonic()
         self._floor.reactor.at(now + SETTLE_IN, partial(self._watch, command))
         if command.limit is not None:
             self._floor.reactor.at(now + command.limit, partial(self._stop, command, Why.TIMEOUT))
@@ -266,19 +202,20 @@ class Commands:
         """The command is over and its output read."""
         assert command.status is not None
         code = os.waitstatus_to_exitcode(command.status)
-        if code == 0 and command.why is not Why.LOST:
+        if code == 0 and not command.stopped and command.why is not Why.LOST:
             started = command.started_at or 0.0
             self._floor.outbox.done(command.lease, started, self._clock.now(), _EXITED, command.output.take())
             self._forget(command)
             return
-        self._finish(command, _outcome(command, code))
+        self._finish(command, _outcome(command, _failure(code)))
 
     def _finish(self, command: Command, outcome: Outcome) -> None:
+        outbox = self._floor.outbox
         if command.why is Why.LOST:
-            self._floor.outbox.late += 1
+            outbox.late += 1
         else:
-            output = command.output.take()
-            self._floor.outbox.end(command.lease, outcome, started=command.started_at, output=output)
+            fate = command.fate(outcome)
+            outbox.end(command.lease, outcome, started=command.started_at, output=command.output.take(), fate=fate)
         self._forget(command)
 
     def _forget(self, command: Command) -> None:
@@ -287,7 +224,7 @@ class Commands:
             self._close_pipe(command, stream)
         self._free.append(command.slot)
         del self.running[command.serial]
-        self._floor.learn(1, max(0.0, self._clock.now() - (command.started_at or 0.0)))
+        self._floor.learn(1, self._clock.monotonic() - command.began)
 
     # --- stopping ------------------------------------------------------------------------------------
 
@@ -296,15 +233,20 @@ class Commands:
         if command.serial not in self.running or command.why is not None:
             return
         command.why = why
-        self._request(launcher.KILL, command.serial, signal.SIGTERM)
-        when = self._clock.monotonic() + command.grace(self._floor.grace)
-        self._floor.reactor.at(when, partial(self._kill, command))
+        self.keeper.signal(command.serial, signal.SIGTERM)
+        self._floor.reactor.after(command.grace(self._floor.grace), partial(self._kill, command))
 
     def _kill(self, command: Command) -> None:
         if command.serial in self.running and command.status is None:
-            if command.why is Why.SHUTDOWN:
-                self._floor.outbox.killed += 1
-            self._request(launcher.KILL, command.serial, signal.SIGKILL)
+            command.forced = True
+            self.keeper.signal(command.serial, signal.SIGKILL)
+
+    def kill_jobs(self, ids: frozenset[str]) -> None:
+        """End the commands of these jobs at once: an operator wants it so."""
+        for command in list(self.running.values()):
+            if command.lease.id in ids and not command.forced:
+                command.why = command.why or Why.CANCEL
+                self._kill(command)
 
     def stop_jobs(self, ids: frozenset[str], why: Why) -> None:
         """Ask the commands of these jobs to stop."""
@@ -320,34 +262,31 @@ class Commands:
     def kill_all(self, why: Why) -> None:
         """End all at once."""
         for command in list(self.running.values()):
-            command.why = why if command.why is not Why.LOST else command.why
+            # What it is being stopped for already stands.
+            command.why = command.why or why
             self._kill(command)
 
     def leases(self) -> list[Lease]:
         """Every job these commands are for."""
         return [command.lease for command in self.running.values()]
 
-    def close(self) -> None:
-        """End the launcher; it kills what is left."""
-        if self._sock is not None and self._process is not None:
-            self._floor.reactor.unwatch(self._sock.fileno())
-            self._sock.close()
-            self._process.wait()
-            self._sock = None
 
-
-def _outcome(command: Command, code: int) -> Outcome:
+def _outcome(command: Command, failure: Failure) -> Outcome:
+    """What a command ended as that did not succeed by itself; ``failure`` is what it ended with."""
+    if not command.stopped:
+        return Fail(failure)
     if command.why in GIVEN_BACK:
         return Snooze()
     if command.why is Why.CANCEL:
         return Cancel()
-    if command.why is Why.TIMEOUT:
-        said = f"the command ran longer than {command.limit or 0:g} s and was stopped"
-        return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
+    said = f"the command ran longer than {command.limit or 0:g} s and was stopped"
+    return Fail(Failure(type="JobTimeout", message=said), Reason.TIMEOUT)
+
+
+def _failure(code: int) -> Failure:
     if code < 0:
-        said = f"killed by {signal_name(-code)}"
-        return Fail(Failure(type="Signal", message=said, signal=-code))
-    return Fail(Failure(type="ExitCode", message=f"exited with {code}", exit_code=code))
+        return Failure(type="Signal", message=f"killed by {signal_name(-code)}", signal=-code)
+    return Failure(type="ExitCode", message=f"exited with {code}", exit_code=code)
 
 
 def _parse(lease: Lease) -> tuple[list[bytes], bytes, list[bytes]]:

@@ -34,6 +34,9 @@ class Health:
         if self.failing_since is None:
             self.failing_since = now
             self._say(f"{error} The worker keeps its outcomes and tries again.")
+        if now < self.retry_at:
+            # A heartbeat, which waits for nothing: it must not put off everything else for ever.
+            return
         self._patience = min(2.0 * self._patience or _FIRST, _LONGEST)
         self.retry_at = now + self._patience
         self._reactor.at(self.retry_at)

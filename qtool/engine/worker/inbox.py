@@ -149,7 +149,8 @@ class Inbox:
             return
         if run.why in GIVEN_BACK and isinstance(outcome, Cancel):
             outcome = Snooze()
-        self._floor.outbox.end(lease, outcome, _policy(policy), started, run.output.take())
+        fate = run.fate(outcome)
+        self._floor.outbox.end(lease, outcome, _policy(policy), started, run.output.take(), fate)
 
     # --- the processes' own stdout and stderr --------------------------------------------------------
 

@@ -1,9 +1,13 @@
-"""The process that starts commands, outlives the supervisor by a moment, and leaves nothing running behind it.
+"""The process that starts commands, watches over the supervisor, and leaves nothing running behind it.
 
 A command's parent has to be somebody who is still there when the supervisor is killed: this process, which does nothing
 else, sits in a session of its own, and on the end of its socket kills every group that is still alive. It inherits the
 slate's lock, so a rescuer finds it free only when that is done. The commands themselves do not: a daemon that a job
 leaves behind on purpose must not hold up the rescue of others.
+
+A supervisor that is alive but frozen (stopped, or stuck in a read of a disk) cannot end its runs before its leases end.
+So it is done here: its last renewal stands on the board, and once that is too long ago everything is killed. What
+becomes of the jobs is for the supervisor to say when it wakes.
 
 Starting a command blocks until its exec; here that costs the supervisor nothing.
 
@@ -13,7 +17,6 @@ Messages are packed structures, not msgpack: what execve wants is bytes, and a s
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import select
 import signal
@@ -23,20 +26,17 @@ import sys
 import time
 from contextlib import suppress
 
+from qtool.engine.worker.board import Board
 from qtool.engine.worker.descriptors import read_file, receive_fds
 
 START, KILL, GUARD, UNGUARD = range(1, 5)
-EXITED, REFUSED = range(1, 3)
+EXITED, STOPPED, CUT, REFUSED = range(1, 5)
+"""A command ended by itself; after a signal that was asked for; because the supervisor was silent; never began."""
 
 REQUEST = struct.Struct("<BQII")
 """Operation, serial number (or group), a count or a signal, and the slot."""
 REPLY = struct.Struct("<BQq")
 """Kind, serial number, and a wait status or an errno."""
-PID = struct.Struct("<q")
-"""What the board that both sides map holds for each slot: the pid of the command that runs there, or 0.
-
-It is for the supervisor to read should this process be killed. A message for each would wake it for nothing.
-"""
 
 INLINE = 64 * 1024
 
@@ -46,6 +46,12 @@ BAD_DIRECTORY = -1
 _PATIENCE = 0.5
 """Seconds to wait for killed groups to vanish; a zombie that nobody reaps must not hold the lock for ever."""
 
+_OVERSLEPT = 0.5
+"""Seconds late that a look at the supervisor says that this process was frozen, too."""
+
+_DOZE = 1.0
+"""Seconds between two looks at a silent supervisor that has nothing to lose."""
+
 
 def pack(cwd: bytes, argv: list[bytes], env: list[bytes]) -> bytes:
     """A command as the payload of START, which carries ``len(argv)`` as its count."""
@@ -53,9 +59,9 @@ def pack(cwd: bytes, argv: list[bytes], env: list[bytes]) -> bytes:
 
 
 class Launcher:
-    """Starts, kills and reaps commands."""
+    """Starts, kills and reaps commands, and everything should the supervisor fall silent."""
 
-    def __init__(self, sock: socket.socket, board: mmap.mmap) -> None:
+    def __init__(self, sock: socket.socket, board: Board) -> None:
         self._sock = sock
         self._board = board
         self._home = os.getcwdb()
@@ -65,6 +71,11 @@ class Launcher:
         """Serial number and slot by pid."""
         self._pids: dict[int, int] = {}
         self._killing: set[int] = set()
+        self._ends: dict[int, int] = {}
+        """How commands that were signalled before they had ended, by pid, ended: STOPPED or CUT."""
+        self._look_at = 0.0
+        self._cut_at = -1.0
+        """The renewal after which everything was killed, so that it is killed once."""
         self._guarded: set[int] = set()
         self._null_mask: list[int] = []
         defaults = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
@@ -81,7 +92,7 @@ class Launcher:
         poll.register(self._sock, select.POLLIN)
         poll.register(wake, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(1000 * self._look(time.monotonic())):
                 if fd == wake:
                     with suppress(BlockingIOError):
                         os.read(wake, 4096)
@@ -126,7 +137,7 @@ class Launcher:
         except OSError as error:
             self._reply(REFUSED, serial, error.errno or errno.EINVAL)
         else:
-            PID.pack_into(self._board, slot * PID.size, pid)
+            self._board.runs(slot, pid)
             self._serials[pid] = serial, slot
             self._pids[serial] = pid
         finally:
@@ -167,10 +178,15 @@ class Launcher:
     def _kill(self, serial: int, signum: int) -> None:
         pid = self._pids.get(serial)
         if pid is not None:
-            # Not reaped yet, so the number is still its own.
-            self._killing.add(pid)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signum)
+            self._signal(pid, signum, STOPPED)
+
+    def _signal(self, pid: int, signum: int, end: int) -> None:
+        """A signal to a command's group. It is not reaped yet, so the number is still its own."""
+        if not _has_exited(pid):
+            self._ends[pid] = end
+        self._killing.add(pid)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signum)
 
     def _reap(self) -> None:
         while True:
@@ -184,14 +200,14 @@ class Launcher:
                 return
             if (known := self._serials.pop(pid, None)) is not None:
                 serial, slot = known
-                PID.pack_into(self._board, slot * PID.size, 0)
+                self._board.runs(slot, 0)
                 del self._pids[serial]
-                self._reply(EXITED, serial, status)
+                self._reply(self._ends.pop(pid, EXITED), serial, status)
 
     def _end_killed(self) -> None:
         """Before a killed command's number is free again: whatever is left of its group goes with its leader."""
         for pid in list(self._killing):
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            if _has_exited(pid):
                 self._killing.discard(pid)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
@@ -200,6 +216,35 @@ class Launcher:
         # A supervisor that is gone is noticed where its requests are read.
         with suppress(OSError):
             self._sock.send(REPLY.pack(kind, serial, value))
+
+    # --- watching over the supervisor ----------------------------------------------------------------
+
+    def _look(self, now: float) -> float:
+        """Kill everything if the supervisor has been silent for too long: seconds until the next look."""
+        board = self._board
+        due = board.renewed_at + board.patience
+        if now < due:
+            self._look_at = due
+            return due - now
+        if not board.held or board.renewed_at == self._cut_at:
+            self._look_at = now + _DOZE
+        elif now - self._look_at > _OVERSLEPT:
+            # The whole worker was frozen: the supervisor gets a moment to renew, so that what it may keep goes on.
+            self._look_at = now + _OVERSLEPT
+        elif now >= self._look_at:
+            self._cut_at = board.renewed_at
+            self._cut()
+            self._look_at = now + _DOZE
+        return self._look_at - now
+
+    def _cut(self) -> None:
+        """End all runs: their leases are about to."""
+        self._board.cut()
+        for pid in list(self._serials):
+            self._signal(pid, signal.SIGKILL, CUT)
+        for group in self._guarded:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
     def _end(self) -> None:
         """The supervisor is gone: so must be everything it had started."""
@@ -219,6 +264,11 @@ class Launcher:
                     pass
             groups = _living(groups)
             time.sleep(0.002)
+
+
+def _has_exited(pid: int) -> bool:
+    """Whether this child, not reaped yet, is a zombie."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _living(groups: set[int]) -> set[int]:
@@ -246,8 +296,8 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
-    with open(int(sys.argv[2]), "rb") as file:
-        board = mmap.mmap(file.fileno(), 0)
+    board = Board(int(sys.argv[2]))
+    os.set_inheritable(board.fd, False)
     if (slate := int(sys.argv[3])) >= 0:
         os.set_inheritable(slate, False)
     Launcher(sock, board).serve()

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from qtool.engine.worker.health import Health
     from qtool.engine.worker.runners import Runners
 
-TRUST = 0.8
+TRUST = 0.75
 """The part of a lease after which a worker that could not renew it stops what it runs."""
 
+WATCH = 0.8
+"""The part of a lease after which the launcher does so, for a supervisor that cannot: it is stopped, or stuck."""
+
+LATE = 0.5
+"""The part of a lease after which a supervisor renews before it does anything else: it was stopped, or stuck."""
 
 RETRY = 1.0
 """Seconds between two tries to renew, at most, while the broker fails."""
@@ -45,12 +50,15 @@ class Leases:
         self._health = health
         self._claimer = claimer
         self._runners = runners
+        self._board = runners.commands.keeper.board
         self._renewed_at = 0.0
 
     def open(self) -> None:
         """Introduce the worker. Raises BrokerError."""
-        self._renewed_at = self._floor.clock.monotonic()
+        started = self._floor.clock.monotonic()
         self._broker.extend(self._describe(), [], self._seconds)
+        self._board.be_patient(WATCH * self._seconds)
+        self._renewed(started)
         self._floor.reactor.after(self._seconds / 3, self._heartbeat)
 
     def _heartbeat(self) -> None:
@@ -61,24 +69,34 @@ class Leases:
         left = self._renewed_at + TRUST * self._seconds - self._floor.clock.monotonic()
         return min(RETRY, self._seconds / 3, left if left > 0 else RETRY)
 
+    def _renewed(self, started: float) -> None:
+        """By something that began at this time: everything counts from there."""
+        self._renewed_at = started
+        self._board.renewed(started)
+        self._floor.reactor.alarm(started + LATE * self._seconds, self.beat)
+
     def beat(self) -> bool:
         """Renew every lease now; False if the broker fails."""
         started = self._floor.clock.monotonic()
+        held = self._held()
         try:
-            renewal = self._broker.extend(self._describe(), self._held(), self._seconds)
+            renewal = self._broker.extend(self._describe(), held, self._seconds)
         except BrokerError as error:
             self._health.failed(error)
             self._doubt(started)
             return False
-        self._renewed_at = started
+        self._renewed(started)
+        self._board.hold(anything=bool(held))
         self._claimer.paused = False
         if not self._floor.outbox.waiting:
             self._health.answered()
-        if renewal.lost or renewal.cancelled:
+        if renewal.lost or renewal.cancelled or renewal.killed:
             self._claimer.withdraw(renewal)
         for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
             if ids:
                 self._runners.stop_jobs(ids, why)
+        if renewal.killed:
+            self._runners.kill_jobs(renewal.killed)
         return True
 
     def _held(self) -> list[Lease]:
@@ -102,3 +120,5 @@ class Leases:
         self._claimer.paused = True
         self._claimer.give_back()
         self._runners.kill_all(Why.UNRENEWED)
+        # The processes that replace the killed ones have nothing that the launcher would have to end.
+        self._board.hold(anything=False)

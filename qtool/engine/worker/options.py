@@ -51,16 +51,25 @@ class WorkerEvent(Value, kw_only=True):
 class Summary(Value, kw_only=True):
     """What a worker did, so far or in all."""
 
+    claimed: int = 0
+    """All jobs it took on; each is in one of the other counts."""
     succeeded: int = 0
     dead: int = 0
     retried: int = 0
     cancelled: int = 0
-    late: int = 0
-    """Outcomes that count for nothing, because the lease had been lost."""
-    running: int = 0
-    seconds: float = 0.0
+    snoozed: int = 0
+    """Put off by the job itself."""
+    unstarted: int = 0
+    """Given back before they had started."""
+    stopped: int = 0
+    """Asked to stop for the worker's sake, and given back."""
     killed: int = 0
-    """Runs that had to be killed for the worker to end."""
+    """Killed for the worker to end, and given back."""
+    late: int = 0
+    """Leases that were lost: what their runs ended as counts for nothing."""
+    running: int = 0
+    """Still at it."""
+    seconds: float = 0.0
     abandoned: int = 0
     """Outcomes that could not be stored before the end."""
 

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from qtool.engine.codec import decode_options
-from qtool.engine.job import UNSAID, Chunk, Lease, Outcome, Policy, Settlement, Snooze
+from qtool.engine.job import UNSAID, Chunk, Failure, Lease, Outcome, Policy, Settlement, Snooze
 from qtool.engine.policy import decide
-from qtool.engine.states import Event, State
+from qtool.engine.states import FINAL, Event, Reason, State
 from qtool.engine.worker.options import Listener, Summary, WorkerEvent
-from qtool.errors import Undecodable
+from qtool.errors import BrokerError, QtoolError, Undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtool.engine.broker import Broker
     from qtool.engine.clock import Clock
+
+
+REJECTED = (QtoolError, TypeError, ValueError, OverflowError)
+"""What an adapter raises that cannot, or will not, store something."""
+
+TRIES = 3
+"""Settlements of a batch that may fail one after the other before the rest of it is not tried either."""
+
+LONGEST = 500
+"""Characters of a refusal that are kept."""
+
+
+class Fate(StrEnum):
+    """What became of a claimed job that did not end at this worker, or not as its run did."""
+
+    UNSTARTED = "unstarted"
+    """Given back before it had started."""
+    STOPPED = "stopped"
+    """Stopped for the worker's sake, and given back."""
+    KILLED = "killed"
+    """Killed for the worker's end, and given back."""
+    SNOOZED = "snoozed"
+    """It put itself off."""
+    CANCELLED = "cancelled"
+    """Asked to stop, it ended as something that would run again, which it does not."""
 
 
 class Outbox:
@@ -28,12 +54,15 @@ class Outbox:
         self._listener = listener
         self._started = clock.monotonic()
         self.waiting: list[Settlement] = []
+        self.claimed = 0
+        """Every one of them is in one of the counts below in the end."""
         self.counts = dict.fromkeys(State, 0)
-        """How many settlements led to each state."""
+        """How many runs led to each state; what was given back is among the fates."""
+        self.fates = dict.fromkeys(Fate, 0)
+        self._fates: dict[tuple[int, int], Fate] = {}
+        """Of what waits, by the lease's key and token."""
         self.late = 0
         """Outcomes of runs whose lease was lost: refused by the broker, or known before they got there."""
-        self.killed = 0
-        """Runs that had to be killed for the worker to end."""
         self.events: list[WorkerEvent] | None = [] if listener.wants_events else None
 
     def done(
@@ -49,6 +78,7 @@ class Outbox:
         task_policy: Policy = UNSAID,
         started: float | None = None,
         output: tuple[Chunk, ...] = (),
+        fate: Fate | None = None,
     ) -> Settlement:
         """The run ended otherwise, or anyhow; the job's own policy goes over its task's."""
         now = self._clock.now()
@@ -69,11 +99,15 @@ class Outbox:
             output=output,
         )
         self.waiting.append(settlement)
+        if fate is None and settlement.event is Event.SNOOZE:
+            fate = Fate.SNOOZED
+        if fate is not None and settlement.state not in FINAL:
+            self._fates[lease.key, lease.token] = fate
         return settlement
 
     def give_back(self, lease: Lease) -> None:
         """The job was claimed and will not be started here."""
-        self.end(lease, Snooze())
+        self.end(lease, Snooze(), fate=Fate.UNSTARTED)
 
     def started(self, lease: Lease, at: float) -> None:
         """News for the listener only."""
@@ -83,18 +117,75 @@ class Outbox:
     def flush(self) -> float | None:
         """Store everything that waits; when the first of it will be due again, if any will. Raises BrokerError.
 
-        When it raises, everything still waits.
+        When it raises, what could not be stored still waits.
         """
         batch = self.waiting
-        applied = self._broker.settle(batch)
+        try:
+            applied = self._broker.settle(batch)
+        except REJECTED as error:
+            if not _may_be_one_jobs(error):
+                raise
+            return self._flush_apart()
         self.waiting = []
+        return self._stored(batch, applied)
+
+    def _flush_apart(self) -> float | None:
+        """Something among what waits cannot be stored at all: it must not hold up the rest, and its job is dead."""
+        batch, self.waiting = self.waiting, []
+        due: list[float | None] = []
+        trouble: Exception | None = None
+        for index, settlement in enumerate(batch):
+            try:
+                due.append(self._store_alone(settlement))
+            except REJECTED as error:
+                trouble = error
+                self.waiting.append(settlement)
+                if not _may_be_one_jobs(error) or (len(self.waiting) >= TRIES and not due):
+                    self.waiting += batch[index + 1 :]
+                    break
+        if trouble is not None:
+            raise trouble
+        return min((each for each in due if each is not None), default=None)
+
+    def _store_alone(self, settlement: Settlement) -> float | None:
+        try:
+            applied = self._broker.settle([settlement])
+        except REJECTED as error:
+            if not _may_be_one_jobs(error):
+                raise
+            why = str(error).encode("ascii", "backslashreplace").decode()[:LONGEST]
+            failure = Failure(type="NotStored", message=f"what it ended as could not be stored: {why}")
+            lease = settlement.lease
+            settlement = Settlement(
+                lease,
+                Event.ERROR,
+                State.DEAD,
+                settlement.at,
+                settlement.started_at,
+                reason=Reason.FAILED,
+                failure=failure,
+            )
+            # If not even this can be stored, it is the broker that fails.
+            applied = self._broker.settle([settlement])
+            self._listener.say(f"job {lease.id} ({lease.task}) is dead: {failure.message}")
+        return self._stored([settlement], applied)
+
+    def _stored(self, batch: list[Settlement], applied: list[bool]) -> float | None:
+        """Count what the broker has taken; when the first of it will be due again, if any will."""
         if not all(applied):
             self.late += applied.count(False)
+            for settlement, stands in zip(batch, applied, strict=True):
+                if not stands:
+                    self._fates.pop((settlement.lease.key, settlement.lease.token), None)
             batch = [settlement for settlement, stands in zip(batch, applied, strict=True) if stands]
         others = [settlement for settlement in batch if settlement.event is not Event.SUCCESS]
         self.counts[State.SUCCEEDED] += len(batch) - len(others)
         for settlement in others:
-            self.counts[settlement.state] += 1
+            fate = self._fates.pop((settlement.lease.key, settlement.lease.token), None) if self._fates else None
+            if fate is None or settlement.state in FINAL:
+                self.counts[settlement.state] += 1
+            else:
+                self.fates[fate] += 1
         if self.events is not None:
             self.events += map(_ended, batch)
         return min((due for settlement in others if (due := _due(settlement)) is not None), default=None)
@@ -107,18 +198,27 @@ class Outbox:
 
     def summary(self, *, running: int = 0) -> Summary:
         """What was done so far."""
-        counts = self.counts
+        counts, fates = self.counts, self.fates
         return Summary(
+            claimed=self.claimed,
             succeeded=counts[State.SUCCEEDED],
             dead=counts[State.DEAD],
             retried=counts[State.RETRY],
-            cancelled=counts[State.CANCELLED],
+            cancelled=counts[State.CANCELLED] + fates[Fate.CANCELLED],
+            snoozed=fates[Fate.SNOOZED],
+            unstarted=fates[Fate.UNSTARTED],
+            stopped=fates[Fate.STOPPED],
+            killed=fates[Fate.KILLED],
             late=self.late,
             running=running,
             seconds=self._clock.monotonic() - self._started,
-            killed=self.killed,
             abandoned=len(self.waiting),
         )
+
+
+def _may_be_one_jobs(error: Exception) -> bool:
+    """Whether a refusal may be for what one job ended as: the kinds of BrokerError are for trouble of the broker's."""
+    return type(error) is BrokerError or not isinstance(error, BrokerError)
 
 
 def _due(settlement: Settlement) -> float | None:

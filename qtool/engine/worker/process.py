@@ -16,7 +16,7 @@ from qtool.engine.worker import wire
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Slate
-    from qtool.engine.worker.commands import Commands
+    from qtool.engine.worker.keeper import Keeper
     from qtool.engine.worker.options import PoolKind, WorkerOptions
 
 PIPE = 65536
@@ -80,6 +80,8 @@ class Child:
         self.weigh_at = 0.0
         """Its memory is not looked at before."""
         self.started_at = 0.0
+        self.cuts = 0
+        """How often the launcher had killed everything when this process was started."""
         self.moved_at = 0.0
         """When it last finished something, or got work while idle."""
 
@@ -176,10 +178,10 @@ def signal_name(number: int) -> str:
 class Starter:
     """Starts the pool's processes as fresh interpreters: nothing of the supervisor crosses over but descriptors."""
 
-    def __init__(self, options: WorkerOptions, slate: Slate | None, commands: Commands, *, announce: bool) -> None:
+    def __init__(self, options: WorkerOptions, slate: Slate | None, keeper: Keeper, *, announce: bool) -> None:
         self._options = options
         self._slate = slate
-        self._commands = commands
+        self._keeper = keeper
         self._announce = announce
 
     def start(self, places: tuple[int, int], slots: int, *, pool: PoolKind | None = None) -> Child:
@@ -213,7 +215,7 @@ class Starter:
         for end in ends:
             os.close(end)
         far_control.close()
-        self._commands.guard(process.pid)
+        self._keeper.guard(process.pid)
         settings = {
             "parent": os.getpid(),
             "apps": self._options.apps,
@@ -225,8 +227,14 @@ class Starter:
             "announce": self._announce,
         }
         near.send(wire.encode(settings))
-        return Child(process, places, slots, near, far, control, pipes, killable=captures)
+        child = Child(process, places, slots, near, far, control, pipes, killable=captures)
+        child.cuts = self._keeper.board.cuts
+        return child
 
     def forget(self, child: Child) -> None:
         """It has ended and is about to be reaped: its number will be free for others."""
-        self._commands.unguard(child.process.pid)
+        self._keeper.unguard(child.process.pid)
+
+    def was_cut(self, child: Child) -> bool:
+        """Whether the launcher has killed everything since this process was started."""
+        return self._keeper.board.cuts > child.cuts

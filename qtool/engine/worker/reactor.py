@@ -24,6 +24,8 @@ class Reactor:
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
         self._callbacks: dict[int, Callable[[], None]] = {}
+        self._alarm_at = float("inf")
+        self._alarm: Callable[[], object] = _nothing
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back when ``fd`` is readable."""
@@ -43,11 +45,23 @@ class Reactor:
         """Call back in so many seconds."""
         self._timers.at(self._clock.monotonic() + seconds, callback or _nothing)
 
+    def alarm(self, when: float, callback: Callable[[], object]) -> None:
+        """Should this thread still, or again, not have got to it by ``when``: call back before anything else, once."""
+        self._alarm_at, self._alarm = when, callback
+
+    def check(self) -> None:
+        """Look whether it is time for the alarm; also where this thread may just have been held up."""
+        if self._clock.monotonic() >= self._alarm_at:
+            self._alarm_at = float("inf")
+            self._alarm()
+
     def turn(self, *, sleep: bool) -> float:
         """Call back for all that has happened, waiting for it if ``sleep``: the monotonic time after it."""
         wait = min(self._timers.next - self._clock.monotonic(), _LONGEST) if sleep else 0.0
         callbacks = self._callbacks
-        for key, _ in self._selector.select(max(0.0, wait)):
+        ready = self._selector.select(max(0.0, wait))
+        self.check()
+        for key, _ in ready:
             # An earlier callback of this round may have closed it.
             callback: Callable[[], None] = key.data
             if callbacks.get(key.fd) is callback:

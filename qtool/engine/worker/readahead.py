@@ -37,7 +37,8 @@ class ReadAhead:
 
     def learn(self, runs: int, seconds: float) -> None:
         """``runs`` ended, which took ``seconds`` in all."""
-        mean = seconds / runs + _OVERHEAD
+        # Measured by wall clocks, which may be set back while a job runs.
+        mean = max(0.0, seconds) / runs + _OVERHEAD
         if mean > self._mean:
             # A slow run among quick ones holds up whatever was claimed behind it.
             self._mean += (mean - self._mean) * 0.5

@@ -33,6 +33,11 @@ class Runners(Value):
         self.pool.stops.jobs(ids, why)
         self.commands.stop_jobs(ids, why)
 
+    def kill_jobs(self, ids: frozenset[str]) -> None:
+        """End the runs of these jobs at once where that is possible; they are cancelled."""
+        self.pool.stops.kill(ids)
+        self.commands.kill_jobs(ids)
+
     def stop_all(self, why: Why) -> None:
         """Ask every run to stop."""
         self.pool.stops.all(why)

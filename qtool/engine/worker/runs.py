@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.codec import decode_options
 from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Lease, Outcome, Policy, Report, Snooze
 from qtool.engine.states import Reason
+from qtool.engine.worker.outbox import Fate
 from qtool.engine.worker.output import Output
 
 if TYPE_CHECKING:
@@ -36,7 +37,19 @@ class Run:
     The many short runs that need none never get one.
     """
 
-    __slots__ = ("lease", "limit", "message", "output", "over", "policy", "progress", "started_at", "unreported", "why")
+    __slots__ = (
+        "forced",
+        "lease",
+        "limit",
+        "message",
+        "output",
+        "over",
+        "policy",
+        "progress",
+        "started_at",
+        "unreported",
+        "why",
+    )
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -50,6 +63,8 @@ class Run:
         self.policy: Policy = UNSAID
         """The task's."""
         self.why: Why | None = None
+        self.forced = False
+        """It is being killed."""
         self.over = False
         """Its outcome is on its way, with what was left of its output."""
 
@@ -68,6 +83,14 @@ class Run:
         if self.lease.options is not None:
             policy = decode_options(self.lease.options)[0].over(policy)
         return usual if policy.grace is None else policy.grace
+
+    def fate(self, outcome: Outcome) -> Fate | None:
+        """What its outcome counts as for the worker, where that is another thing than for the job."""
+        if self.why is Why.CANCEL:
+            return Fate.CANCELLED
+        if self.why in GIVEN_BACK and isinstance(outcome, Snooze):
+            return Fate.KILLED if self.forced and self.why is Why.SHUTDOWN else Fate.STOPPED
+        return None
 
     def killed(self, *, grace: float) -> Outcome | None:
         """The outcome of a run that had to be killed, ``grace`` being the worker's; None if it is not ours to end."""

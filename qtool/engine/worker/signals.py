@@ -8,11 +8,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOP = {signal.SIGTERM: 1, signal.SIGINT: 1, signal.SIGHUP: 1, signal.SIGQUIT: 3}
+"""What ends the worker, and for how many stages of the end each stands: QUIT is the last one at once."""
 
 
 class Signals:
-    """Counts TERM, INT and HUP while it is entered; readable for ``select`` when there are any."""
+    """Counts TERM, INT, HUP and QUIT while it is entered; readable for ``select`` when there are any."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -40,7 +41,7 @@ class Signals:
         os.close(self._write)
 
     def _on_signal(self, signum: int, frame: Any) -> None:  # noqa: ARG002  the signature is Python's
-        self._count += 1
+        self._count += _STOP[signal.Signals(signum)]
 
     def ring(self) -> None:
         """As if a signal had come; from any thread."""
@@ -53,7 +54,7 @@ class Signals:
         return self._read
 
     def take(self) -> int:
-        """How many came since the last time."""
+        """For how many stages they stand that came since the last time."""
         with suppress(BlockingIOError):
             os.read(self._read, 4096)
         count, self._count = self._count, 0

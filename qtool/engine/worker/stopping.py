@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Stopping:
-    """Ends the worker in stages: the first signal drains, the second stops what runs, the third kills it."""
+    """Ends the worker in stages: the first signal drains, the second stops what runs, the third (or QUIT) kills it."""
 
     def __init__(
         self,
@@ -37,38 +37,39 @@ class Stopping:
         self.stage = 0
 
     def on_signal(self) -> None:
-        """Go one stage on for each signal that has come."""
-        for _ in range(self.signals.take()):
-            self._next()
+        """Go as many stages on as the signals that have come stand for."""
+        self._reach(self.stage + self.signals.take())
 
-    def _next(self) -> None:
-        self.stage += 1
-        if self.stage == 1:
+    def _reach(self, stage: int) -> None:
+        """Go on to this stage, if it is not reached yet; only the last of those on the way is spoken of."""
+        before, self.stage = self.stage, max(self.stage, stage)
+        if before < 1 <= stage:
             self._drain()
-        elif self.stage == 2:
+        if before < 2 <= stage:
             self._stop()
-        elif self.stage == 3:
-            self._runners.kill_all(Why.SHUTDOWN)
+        if before < 3 <= stage:
+            self._kill()
 
     def _drain(self) -> None:
         self._runners.pool.children.closing = True
         self._claimer.closed = True
         self._claimer.give_back()
         patience, running = self._patience, self._runners.active
-        if running:
+        if running and self.stage == 1:
             limit = f" for at most {patience:g} s" if patience is not None else ""
             self._floor.say(f"Stopping: {running} running, waiting for the end{limit}. Once more stops them.")
         if patience is not None:
-            self._floor.reactor.after(patience, partial(self._hurry, 2))
+            self._floor.reactor.after(patience, partial(self._reach, 2))
         self._announce()
 
     def _stop(self) -> None:
         running = self._runners.active
-        if running:
+        if running and self.stage == 2:
             self._floor.say(f"Stopping {running} running; they go back to their queues. Once more kills them.")
-            self._runners.stop_all(Why.SHUTDOWN)
-            self._floor.reactor.after(2 * self._floor.grace, partial(self._hurry, 3))
+        self._runners.stop_all(Why.SHUTDOWN)
+        self._floor.reactor.after(2 * self._floor.grace, partial(self._reach, 3))
 
-    def _hurry(self, stage: int) -> None:
-        if self.stage < stage:
-            self._next()
+    def _kill(self) -> None:
+        if running := self._runners.active:
+            self._floor.say(f"Killing {running} running; they go back to their queues.")
+        self._runners.kill_all(Why.SHUTDOWN)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from qtool.engine.worker.process import Child
 
 
+STUCK = "asked to stop, and cannot be: it is in a call that does not return, or ignores it, and this pool cannot kill"
+"""The message of a job that goes on regardless."""
+
+
 class Stops:
     """Asks runs to stop, and kills them after the grace period where that is possible."""
 
@@ -36,12 +40,16 @@ class Stops:
         self._floor.reactor.after(run.grace(self._floor.grace), partial(self._insist, child, serial))
 
     def _insist(self, child: Child, serial: int) -> None:
+        """It was asked, and still runs."""
         if serial not in child.jobs:
             return
         if child.killable:
             child.kill()
             return
         run = self._runs[serial]
+        if run.why is Why.CANCEL:
+            run.message = STUCK
+            self._floor.news.add(run)
         what = "is over its time limit" if run.why is Why.TIMEOUT else "was asked to stop"
         self._floor.say(
             f"job {run.lease.id} ({run.lease.task}) {what} and cannot be stopped in this pool; it keeps its slot until"
@@ -50,10 +58,22 @@ class Stops:
 
     def jobs(self, ids: frozenset[str], why: Why) -> None:
         """Ask the runs of these jobs to stop."""
-        for child in self._children:
-            for serial, lease in list(child.jobs.items()):
-                if lease.id in ids:
-                    self.run(serial, why)
+        for _, serial in self._of(ids):
+            self.run(serial, why)
+
+    def kill(self, ids: frozenset[str]) -> None:
+        """End the runs of these jobs at once, where that is possible: an operator wants it so."""
+        for child, serial in self._of(ids):
+            run = self._runs.of(child, serial)
+            if not child.killable:
+                self.run(serial, Why.CANCEL)
+            elif not run.forced:
+                run.why, run.forced = run.why or Why.CANCEL, True
+                child.kill()
+
+    def _of(self, ids: frozenset[str]) -> list[tuple[Child, int]]:
+        """The process and the serial number of each of these jobs that is here."""
+        return [(child, serial) for child in self._children for serial, lease in child.jobs.items() if lease.id in ids]
 
     def all(self, why: Why) -> None:
         """Ask every run to stop."""
@@ -66,6 +86,7 @@ class Stops:
         for child in self._children:
             for serial in child.jobs:
                 run = self._runs.of(child, serial)
-                run.why = why if run.why is not Why.LOST else run.why
+                # What it is being stopped for already stands.
+                run.why = run.why or why
             if child.jobs:
                 child.kill()

@@ -80,12 +80,12 @@ class Worker:
         )
         self._slate = broker.slate(self.id, places.count)
         self._commands = Commands(floor, self._slate, first_command)
-        starter = Starter(options, self._slate, self._commands, announce=listener.wants_events)
+        starter = Starter(options, self._slate, self._commands.keeper, announce=listener.wants_events)
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
         self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
         self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners)
-        self._upkeep = Upkeep(broker, floor, health, claimer)
+        self._upkeep = Upkeep(broker, floor, health, claimer, self._leases.beat)
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._leases.beat)
         self._finish = Finish(adapter.inspector, options, floor, health, claimer, runners, self._stopping)
 
@@ -116,7 +116,7 @@ class Worker:
                     bell.close()
 
     def _open(self) -> None:
-        self._commands.open()
+        self._commands.keeper.open()
         self._leases.open()
         self._upkeep.run()
         # The first round looks for jobs before it sleeps.
@@ -141,8 +141,10 @@ class Worker:
 
     def _close(self) -> None:
         self._runners.kill_all(Why.SHUTDOWN)
+        # From here on nothing is renewed: whoever parts with care is not to be cut short for that.
+        self._commands.keeper.board.hold(anything=False)
         self._pool.children.close()
-        self._commands.close()
+        self._commands.keeper.close()
         self._outbox.tell()
         try:
             self._broker.leave(self.id)

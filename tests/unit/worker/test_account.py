@@ -19,9 +19,9 @@ from qtool.views.worker import account
         ),
         (Summary(succeeded=3, seconds=3.1), "3 jobs: 3 succeeded; 3.1s (1 job/s)"),
         (Summary(succeeded=200_000, seconds=4.0), "200,000 jobs: 200,000 succeeded; 4.0s (50,000 jobs/s)"),
-        (Summary(retried=2, killed=1, seconds=2), "0 jobs; 2 retries; 1 run killed and given back; 2.0s"),
-        (Summary(cancelled=1, late=1, seconds=1), "1 job: 1 cancelled; 1 outcome refused as late; 1.0s (1 job/s)"),
-        (Summary(abandoned=2, late=2, seconds=1), "0 jobs; 2 outcomes refused as late; 2 outcomes not stored; 1.0s"),
+        (Summary(retried=2, killed=1, seconds=2), "0 jobs; 2 retries; 1 killed and given back; 2.0s"),
+        (Summary(cancelled=1, late=1, seconds=1), "1 job: 1 cancelled; 1 lease lost; 1.0s (1 job/s)"),
+        (Summary(abandoned=2, late=2, seconds=1), "0 jobs; 2 leases lost; 2 outcomes not stored; 1.0s"),
         (Summary(seconds=0.0), "0 jobs; 0s"),
     ],
 )
