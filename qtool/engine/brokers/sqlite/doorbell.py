@@ -9,11 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Topic
+
+
+_DRAFT = "new-"
+"""What the names of FIFOs that are still in the making begin with."""
 
 
 class FifoBell:
@@ -23,7 +28,7 @@ class FifoBell:
         """Raises OSError."""
         name = f"{topic}-{os.getpid()}-{os.urandom(4).hex()}"
         self.path = f"{directory}/{name}"
-        draft = f"{directory}/new-{name}"
+        draft = f"{directory}/{_DRAFT}{name}"
         os.mkfifo(draft, 0o600)
         try:
             # A hostile umask would lock out its owner.
@@ -75,10 +80,7 @@ def _ring_one(path: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno == errno.ENXIO:
-            # Nobody has it open: its listener died without closing it.
-            with suppress(OSError):
-                os.unlink(path)
+        _remove_dead(path, error)
         return
     try:
         os.write(fd, b"!")
@@ -87,3 +89,28 @@ def _ring_one(path: str) -> None:
         return
     finally:
         os.close(fd)
+
+
+def sweep(directory: str, age: float) -> None:
+    """Remove the FIFOs that nobody has open: their listeners died, and nobody rings their topic.
+
+    One that is still in the making is not open either: of those only what is ``age`` seconds old goes.
+    """
+    with suppress(OSError), os.scandir(directory) as found:
+        for entry in found:
+            if not entry.name.startswith(_DRAFT) or time.time() - entry.stat().st_mtime >= age:
+                _remove_unheard(entry.path)
+
+
+def _remove_unheard(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        _remove_dead(path, error)
+
+
+def _remove_dead(path: str, error: OSError) -> None:
+    if error.errno == errno.ENXIO:
+        # Nobody has it open: its listener died without closing it.
+        with suppress(OSError):
+            os.unlink(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.broker import LEASE_SECONDS, Maintenance, Receipt, Renewal, Topic, WorkerInfo
 from qtool.engine.brokers.sqlite import upkeep
-from qtool.engine.brokers.sqlite.doorbell import FifoBell, ring
+from qtool.engine.brokers.sqlite.doorbell import FifoBell, ring, sweep
 from qtool.engine.brokers.sqlite.intake import Intake
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.operate import TO_KILL
@@ -200,6 +200,7 @@ class SqliteBroker:
             if self._clock.monotonic() - seen > TIDY_AT_ONCE:
                 return pruned
         upkeep.thin_history(self._store, now)
+        sweep(self._bells, TIDY_SECONDS)
         self._tidy_at = self._clock.monotonic() + TIDY_SECONDS
         return pruned
 
