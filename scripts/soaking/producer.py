@@ -107,7 +107,12 @@ class Producer(threading.Thread):
             self._adapter.broker.enqueue([Job(id=new_id(), task="nobody.s", queue=BIN, created_at=now)])
             return
         jobs = [job for job, _ in made]
-        receipt = self._adapter.broker.enqueue(jobs)
+        try:
+            receipt = self._adapter.broker.enqueue(jobs)
+        except QtoolError:
+            # All or nothing: should one of them run after all, then as one that nobody had enqueued.
+            self._tracker.withdraw(job.id for job in jobs)
+            raise
         # An id that is not the job's own is the holder of its unique key.
         kept = [id for job, id in zip(jobs, receipt.ids, strict=True) if job.id == id]
         self._tracker.acknowledge(kept)
@@ -138,6 +143,7 @@ class Producer(threading.Thread):
         promised = set(whole.split()) if newline else set()
         self._tracker.acknowledge(promised)
         ours = {job.id for job, _ in made}
+        self._tracker.conclude(ours)
         if process.returncode == 0:
             self._tracker.withdraw(ours - promised)
         elif process.returncode != -9:

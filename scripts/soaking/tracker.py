@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,18 +18,16 @@ if TYPE_CHECKING:
 
     from .kinds import Kind
 
-DOUBT = 30.0
-"""Seconds after which a job that was never acknowledged and is not there will not turn up."""
-
 
 @dataclass
 class Sent:
     """A job that was handed to the broker."""
 
     kind: Kind
-    at: float
     sure: bool = False
     """The broker said that it has it."""
+    open: bool = True
+    """It may still get there."""
     asked: bool = False
     """It was asked to stop, or to be killed."""
 
@@ -69,9 +66,8 @@ class Tracker:
 
     def announce(self, jobs: Sequence[tuple[Job, Kind]]) -> None:
         """They are about to be enqueued."""
-        now = time.monotonic()
         with self._lock:
-            self._open |= {job.id: Sent(kind, now) for job, kind in jobs}
+            self._open |= {job.id: Sent(kind) for job, kind in jobs}
 
     def acknowledge(self, ids: Iterable[str]) -> None:
         """They stand: from now on they must never be missing."""
@@ -81,8 +77,15 @@ class Tracker:
                     sent.sure = True
                     self.sent[sent.kind.name] += 1
 
+    def conclude(self, ids: Iterable[str]) -> None:
+        """Who enqueued them was killed: what has not got there now never will."""
+        with self._lock:
+            for id in ids:
+                if (sent := self._open.get(id)) is not None:
+                    sent.open = False
+
     def withdraw(self, ids: Iterable[str]) -> None:
-        """They were not added, because an unfinished job has their key."""
+        """They were not added: an unfinished job has their key, or there was an error."""
         with self._lock:
             for id in ids:
                 self._open.pop(id, None)
@@ -102,13 +105,12 @@ class Tracker:
     def look(self) -> None:
         """Look at all that have not ended. Raises BrokerError."""
         with self._lock:
-            before = {id: (sent.sure, sent.at) for id, sent in self._open.items()}
+            before = {id: (sent.sure, sent.open) for id, sent in self._open.items()}
         ids = list(before)
         found = self._adapter.inspector.get(ids)
-        now = time.monotonic()
         gone: list[str] = []
         for id, info in zip(ids, found, strict=True):
-            sure, at = before[id]
+            sure, open = before[id]
             if info is not None:
                 if not sure:
                     self.acknowledge([id])
@@ -117,7 +119,7 @@ class Tracker:
             elif sure:
                 self._violation(f"job {id} was acknowledged and is lost")
                 gone.append(id)
-            elif now - at > DOUBT:
+            elif not open:
                 gone.append(id)
         self.withdraw(gone)
 
