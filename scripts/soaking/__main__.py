@@ -28,11 +28,11 @@ def main() -> int:
     os.environ.pop("PYTHONPATH", None)
     seed = options.seed if options.seed is not None else int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
     print(f"QTOOL_SEED={seed}", file=sys.stderr)
-    with settle_in(options.directory) as setting:
+    with settle_in(options.directory, options.lease) as setting:
         if not setting.mounted:
             print(f"no disk is filled: mount is not permitted here ({setting.why_not})", file=sys.stderr)
         with open_broker(setting.url) as adapter:
-            soak = Soak(setting, adapter, random.Random(seed), every=options.every)
+            soak = Soak(setting, adapter, random.Random(seed), every=options.every, only=options.only)
             began = time.monotonic()
             try:
                 soak.run(options.duration, options.judge_every)
@@ -59,6 +59,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--every", type=_duration, default=1.5, metavar="DURATION", help="between two faults, on average [1.5s]"
     )
+    parser.add_argument(
+        "--lease",
+        type=_duration,
+        default=6.0,
+        metavar="DURATION",
+        help="of the workers: how soon they are rescued [6s]",
+    )
+    parser.add_argument("--only", default="", metavar="WORD", help="faults that have this in their name")
     parser.add_argument(
         "--judge-every", type=_duration, default=180.0, metavar="DURATION", help="between two judgements [3m]"
     )

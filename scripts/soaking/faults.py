@@ -57,7 +57,9 @@ class Faults:
         random: Random,
         violation: Callable[[str], None],
         every: float,
+        only: str,
     ) -> None:
+        """``every``: seconds between two, on average; ``only``: those with this in their name."""
         self._setting = setting
         self._crew = crew
         self._adapter = adapter
@@ -72,7 +74,7 @@ class Faults:
         self.done: Counter[str] = Counter()
         """How often, by kind."""
         lease = setting.lease
-        self._kinds: list[tuple[str, int, Callable[[], bool]]] = [
+        kinds: list[tuple[str, int, Callable[[], bool]]] = [
             ("kill -9 of a child", 6, self._kill_child),
             ("kill -9 of a supervisor", 4, self._kill_supervisor),
             ("kill -9 of a launcher", 3, self._kill_launcher),
@@ -90,6 +92,7 @@ class Faults:
             ("write lock held", 2, self._lock),
             ("worker scaled", 2, self._scale),
         ]
+        self._kinds = [kind for kind in kinds if only in kind[0]]
 
     # --- the loop ------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ MANY = 200
 class Soak:
     """Puts the parts together and turns the loop."""
 
-    def __init__(self, setting: Setting, adapter: Adapter, random: Random, *, every: float) -> None:
+    def __init__(self, setting: Setting, adapter: Adapter, random: Random, *, every: float, only: str = "") -> None:
         self._setting = setting
         self._adapter = adapter
         self.violations: list[str] = []
@@ -52,7 +52,7 @@ class Soak:
         self._producer = Producer(setting, adapter, self._tracker, Random(random.random()), self.violation)
         self._readers = Readers(setting, Random(random.random()), self.violation)
         self._faults = Faults(
-            setting, self._crew, adapter, self._tracker, Random(random.random()), self.violation, every
+            setting, self._crew, adapter, self._tracker, Random(random.random()), self.violation, every, only
         )
         self._judge = Judge(setting, adapter, self._tracker, self._crew, self.violation)
         self._gauges = Gauges(setting)

@@ -31,7 +31,8 @@ class Setting:
     """The disk is the run's own."""
     why_not: str
     """Why it is not."""
-    lease: float = 6.0
+    lease: float
+    """Seconds."""
     retention: float = 120.0
     """Seconds that finished jobs are kept: longer than it takes to look at each."""
     swing: float = 5.0
@@ -62,7 +63,7 @@ class Setting:
 
 
 @contextmanager
-def settle_in(under: Path) -> Iterator[Setting]:
+def settle_in(under: Path, lease: float) -> Iterator[Setting]:
     """A directory for the run with a small disk in it, where mounting one is permitted; both are gone afterwards."""
     under.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=under))
@@ -73,7 +74,7 @@ def settle_in(under: Path) -> Iterator[Setting]:
         ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(disk)], capture_output=True, text=True, check=False
     )
     try:
-        yield Setting(directory, disk, mounted=mount.returncode == 0, why_not=mount.stderr.strip())
+        yield Setting(directory, disk, mounted=mount.returncode == 0, why_not=mount.stderr.strip(), lease=lease)
     finally:
         if mount.returncode == 0:
             subprocess.run(["umount", "-l", str(disk)], check=False)
