@@ -80,6 +80,15 @@ def stubborn(seconds: float) -> None:
 
 
 @task
+def undaunted(path: str) -> None:
+    """Says that it was asked to stop by making a directory, and goes on until that is gone."""
+    try:
+        spin.function(600)
+    except (JobTimeout, JobCancelled):
+        gate.function(path)
+
+
+@task
 def crash(how: str) -> None:
     if how == "exit":
         os._exit(7)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qtool.engine.job import Policy
 from qtool.engine.states import State
 from tests.worker.conftest import ROOT, Shop, alive, children_of, eventually
 
@@ -49,6 +50,20 @@ def test_a_killed_child_is_replaced(shop: Shop) -> None:
     shop.until(first)
     after = shop.add("echo", 1)
     assert shop.until(after).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_process_may_die_between_a_request_to_stop_and_its_killing(shop: Shop, pool: str) -> None:
+    asked = shop.directory / "asked"
+    task = shop.add("undaunted", str(asked), policy=Policy(timeout=0.2))
+    worker = shop.patched(slots=1, pool=pool, grace=0.5)
+    eventually(asked.exists)
+    child = next(pid for pid in children_of(worker.pid) if b"worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(child, signal.SIGKILL)
+    shop.until(task)
+    after = shop.add("sleep", 0.8)
+    assert shop.until(after).state is State.SUCCEEDED
+    assert (shop.job(after).attempt, worker.poll()) == (1, None)
 
 
 def test_a_killed_launcher_is_replaced(shop: Shop) -> None:

@@ -180,6 +180,8 @@ class Children:
                 run.why = run.why or Why.UNRENEWED
         for serial, lease in child.jobs.items():
             self._bury(lease, self._runs.pop(serial, None), failure)
+        # Who waits to kill it for one of them must find none: its number may be another process's by then.
+        child.jobs.clear()
         if child.stage is Stage.STARTING:
             self.reserved -= child.alone
             self._false_starts += not cut
