@@ -125,7 +125,9 @@ class Judge:
             starts = ", ".join(
                 f"{run.start.attempt} on {run.start.member} ({run.start.pid}) {run.end or 'cut'}" for run in trace.runs
             )
-            past = "; ".join(f"{each.attempt} {each.event} on {self._name(each.worker)}" for each in job.attempts)
+            past = "; ".join(
+                f"{each.attempt} {each.event} on {self._name(each.worker)} ({each.error})" for each in job.attempts
+            )
             self._violation(
                 f"job {id} ({job.kind.name}) {what}: {info.state} {info.reason or ''} attempt {info.attempt},"
                 f" {info.failures} failures, {info.crashes} crashes; runs: {starts}; attempts: {past}"
