@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from qtool.engine.brokers.sqlite import open_sqlite
+from qtool.engine.clock import SystemClock
 from qtool.engine.policy import Retention
 from qtool.engine.worker.options import PoolKind, Silence, WorkerOptions
 from qtool.engine.worker.supervisor import Worker
@@ -24,7 +25,7 @@ JUMPS = 3.0
 """Seconds between two jumps of the wall clock."""
 
 
-class Swinging:
+class Swinging(SystemClock):
     """A wall clock that somebody keeps setting."""
 
     def __init__(self, seed: int, swing: float) -> None:
@@ -33,9 +34,6 @@ class Swinging:
 
     def now(self) -> float:
         return time.time() + random.Random(f"{self._seed} {time.monotonic() // JUMPS}").uniform(-1, 1) * self._swing
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
 
 class Voice(Silence):
