@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from qtool.config import open_adapter
 from qtool.engine.broker import Change
+from qtool.engine.states import State
 from qtool.errors import AmbiguousJob, ExitCode, UnknownJob, UsageError
 from qtool.options import any_of, parse_where, read_ids
 from qtool.views.reports import REPORTS, ReportRow
 
 if TYPE_CHECKING:
     from qtool.config import Settings
-    from qtool.engine.broker import Inspector
+    from qtool.engine.broker import Adapter, Inspector
     from qtool.engine.filter import Filter
     from qtool.engine.job import JobInfo
-    from qtool.engine.states import State
     from qtool.options import Common
     from qtool.output import Output
     from qtool.progress import Progress
@@ -28,6 +28,8 @@ PAGE = 500
 """Jobs changed in one transaction: long enough to be fast, short enough to let workers in between."""
 
 Verb = Callable[[Sequence[str]], list[Change]]
+Answers = Callable[[Sequence[str]], Iterator[Change]]
+"""What becomes of running jobs that were asked to stop, as it becomes known."""
 
 
 def resolve(inspector: Inspector, ids: Sequence[str]) -> list[str]:
@@ -59,7 +61,9 @@ def danger(settings: Settings) -> str:
 class Tally:
     """Counts reports, for the exit code."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: State) -> None:
+        """``wanted``: what the jobs were to become."""
+        self._wanted = wanted
         self.found = 0
         self.changed = 0
         self.seen = 0
@@ -68,7 +72,8 @@ class Tally:
         """Count one report."""
         self.seen += 1
         self.found += change.before is not None
-        self.changed += change.changed
+        # What is still as it was has been asked to change; what changed into something else was not changed by this.
+        self.changed += change.changed and change.after in (self._wanted, change.before)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -78,37 +83,43 @@ class Tally:
         return ExitCode.OK if self.changed == self.seen else ExitCode.PARTLY
 
 
-def act_on_ids(out: Output, inspector: Inspector, ids: Iterable[str], verb: Verb, progress: Progress) -> ExitCode:
-    """Apply ``verb`` to ids as they come, and report on each."""
-    tally = Tally()
+def act(
+    out: Output, pages: Iterable[list[Change]], tally: Tally, progress: Progress, answers: Answers | None = None
+) -> ExitCode:
+    """Report on every change as it is made; on running jobs, where ``answers`` are waited for, when they are in."""
 
     def reports() -> Iterator[ReportRow]:
-        source = iter(ids)
-        while page := list(islice(source, PAGE)):
-            for change in _each(inspector, page, verb):
+        asked: list[str] = []
+        for page in pages:
+            for change in page:
+                if answers is not None and change.changed and change.after is State.RUNNING:
+                    asked.append(change.id)
+                    continue
                 tally.add(change)
                 yield ReportRow.of(change)
             progress.advance(len(page))
             out.flush()
+        if asked and answers is not None:
+            for change in answers(asked):
+                tally.add(change)
+                yield ReportRow.of(change)
+                out.flush()
 
     out.rows(REPORTS, reports())
     return tally.exit_code
 
 
-def act_on_matches(out: Output, inspector: Inspector, where: Filter, verb: Verb, progress: Progress) -> ExitCode:
-    """Apply ``verb`` to every job that matches, and report on each."""
-    tally = Tally()
+def by_id(inspector: Inspector, ids: Iterable[str], verb: Verb) -> Iterator[list[Change]]:
+    """Apply ``verb`` to ids as they come, a page at a time."""
+    source = iter(ids)
+    while page := list(islice(source, PAGE)):
+        yield _each(inspector, page, verb)
 
-    def reports() -> Iterator[ReportRow]:
-        for page in matching(inspector, where):
-            for change in verb([job.id for job in page]):
-                tally.add(change)
-                yield ReportRow.of(change)
-            progress.advance(len(page))
-            out.flush()
 
-    out.rows(REPORTS, reports())
-    return tally.exit_code
+def by_filter(inspector: Inspector, where: Filter, verb: Verb) -> Iterator[list[Change]]:
+    """Apply ``verb`` to every job that matches, a page at a time."""
+    for page in matching(inspector, where):
+        yield verb([job.id for job in page])
 
 
 def _each(inspector: Inspector, typed: Sequence[str], verb: Verb) -> list[Change]:
@@ -129,7 +140,7 @@ def _each(inspector: Inspector, typed: Sequence[str], verb: Verb) -> list[Change
     return [wrong[id] if id in wrong else done[full[id]] for id in dict.fromkeys(typed)]
 
 
-# --- retry and cancel --------------------------------------------------------------------------------
+# --- retry, cancel, kill --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +156,20 @@ class Command:
     default_states: tuple[State, ...]
     """What a filter means that names no state."""
 
-    def run(self, common: Common, ids: list[str] | None, where: str | None, *, dry_run: bool, yes: bool) -> ExitCode:
-        """Do it, and give the exit code. Raises UsageError, BrokerError."""
+    def run(
+        self,
+        common: Common,
+        ids: list[str] | None,
+        where: str | None,
+        *,
+        dry_run: bool,
+        yes: bool,
+        wait: float | None = None,
+    ) -> ExitCode:
+        """Do it, and give the exit code; ``wait``: so many seconds for what runs to stop.
+
+        Raises UsageError, BrokerError.
+        """
         if bool(ids) == bool(where):
             raise UsageError(
                 why=f"Say which jobs: ids, - for ids on stdin, or --where FILTER. See 'qtool {self.name} -h'."
@@ -155,9 +178,11 @@ class Command:
         out = common.out(keep_going=True)
         with open_adapter(settings, write=not dry_run) as adapter:
             verb: Verb = partial(self._pretend, adapter.inspector) if dry_run else getattr(adapter.operator, self.name)
+            tally = Tally(self.after)
+            answers = partial(_answers, adapter, wait) if wait is not None and not dry_run else None
             if ids:
                 with out.progress(self.name) as progress:
-                    return act_on_ids(out, adapter.inspector, read_ids(ids), verb, progress)
+                    return act(out, by_id(adapter.inspector, read_ids(ids), verb), tally, progress, answers)
             filter = self._filter(where)
             with out.busy("counting"):
                 count = adapter.inspector.count(filter)
@@ -169,7 +194,7 @@ class Command:
                 out.note("Nothing was changed.")
                 return ExitCode.FAILED
             with out.progress(self.name, count) as progress:
-                return act_on_matches(out, adapter.inspector, filter, verb, progress)
+                return act(out, by_filter(adapter.inspector, filter, verb), tally, progress, answers)
 
     def _filter(self, where: str | None) -> Filter:
         filter = parse_where(where)
@@ -189,3 +214,16 @@ class Command:
             else:
                 changes.append(Change(id, job.state, job.state, f"it is {job.state}"))
         return changes
+
+
+def _answers(adapter: Adapter, seconds: float, ids: Sequence[str]) -> Iterator[Change]:
+    from qtool.engine.waiting import as_they_stop
+
+    return as_they_stop(adapter, ids, timeout=seconds)
+
+
+def waiting_time(wait: str, *, no_wait: bool) -> float | None:
+    """Seconds to wait for running jobs to stop; None not to wait at all. Raises BadDuration."""
+    from qtool.engine.times import parse_duration
+
+    return None if no_wait else parse_duration(wait)

@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Act": {
         "retry": "Run ended jobs again.",
         "cancel": "Cancel jobs that wait, and ask running ones to stop.",
+        "kill": "Kill running jobs at once, without asking them to stop.",
         "purge": "Delete jobs from queues.",
         "pause": "Stop starting jobs of a queue.",
         "resume": "Start jobs of a paused queue again.",

@@ -182,6 +182,8 @@ ASKED_TO_STOP = "asked to stop"
 """The note on the cancelling of a running job: its worker decides."""
 TO_BE_KILLED = "to be killed"
 """The note on the killing of a running job: its worker does it."""
+CANNOT_STOP = "cannot be stopped: it ignores that it was asked to, or is in a call that does not return"
+"""The message that a worker leaves on such a job, in a pool where it cannot be killed."""
 
 
 class Change(Value):

@@ -1,18 +1,20 @@
-"""Waiting for jobs to end: woken by the broker's bell, with a slow poll as a net."""
+"""Waiting for jobs to end, or to stop: woken by the broker's bell, with a slow poll as a net."""
 
 from __future__ import annotations
 
 import time
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from qtool.engine.states import FINAL
-from qtool.errors import UnknownJob, WaitTimedOut
+from qtool.engine.broker import ASKED_TO_STOP, CANNOT_STOP, LEASE_SECONDS, Change
+from qtool.engine.states import FINAL, State
+from qtool.errors import BrokerError, UnknownJob, WaitTimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from qtool.engine.broker import Adapter
-    from qtool.engine.job import Result
+    from qtool.engine.job import JobInfo, Result
 
 POLL_SECONDS = 1.0
 """How long a missed bell may delay the news."""
@@ -60,3 +62,52 @@ def as_they_end(
             bell.wait(left)
     finally:
         bell.close()
+
+
+def as_they_stop(adapter: Adapter, ids: Sequence[str], *, timeout: float) -> Iterator[Change]:
+    """What became of running jobs that were asked to stop, or killed: as soon as it is known, or after ``timeout``.
+
+    Those of a worker that died are taken back meanwhile, also where no other worker would do it. Raises BrokerError.
+    """
+    started = time.monotonic()
+    look_after_them_at = started + POLL_SECONDS
+    pending = list(dict.fromkeys(ids))
+    with closing(adapter.broker.listen("finished")) as bell:
+        while True:
+            running: list[JobInfo] = []
+            for start in range(0, len(pending), PAGE):
+                page = pending[start : start + PAGE]
+                for id, job in zip(page, adapter.inspector.get(page), strict=True):
+                    if job is not None and job.state is State.RUNNING:
+                        running.append(job)
+                    else:
+                        yield _stopped(id, job)
+            pending = [job.id for job in running]
+            left = started + timeout - time.monotonic()
+            if not pending or left <= 0:
+                break
+            if time.monotonic() >= look_after_them_at:
+                look_after_them_at = time.monotonic() + POLL_SECONDS
+                with suppress(BrokerError):
+                    adapter.broker.maintain()
+                    continue
+            bell.wait(min(POLL_SECONDS, left))
+    if running:
+        snapshot = adapter.inspector.snapshot()
+        seen = {worker.id for worker in snapshot.workers if snapshot.at - worker.seen_at < LEASE_SECONDS}
+        for job in running:
+            yield Change(job.id, State.RUNNING, State.RUNNING, f"{ASKED_TO_STOP}; still running{_why(job, seen)}")
+
+
+def _stopped(id: str, job: JobInfo | None) -> Change:
+    if job is None:
+        return Change(id, State.RUNNING, None)
+    by_itself = None if job.state is State.CANCELLED else "it had ended by itself"
+    return Change(id, State.RUNNING, job.state, by_itself)
+
+
+def _why(job: JobInfo, seen: set[str]) -> str:
+    """Why it does not stop, where that is known."""
+    if job.worker not in seen:
+        return f": its worker {job.worker} gives no sign of life"
+    return f": it {CANNOT_STOP}" if job.message == CANNOT_STOP else ""

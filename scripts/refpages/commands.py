@@ -40,7 +40,12 @@ EXITS: dict[str, dict[int, str]] = {
     },
     "cancel": {
         1: "you said no",
-        3: "some jobs were not changed; the report says why",
+        3: "some jobs were not cancelled, or are not yet; the report says why",
+        4: "no such job, or none matches",
+    },
+    "kill": {
+        1: "you said no",
+        3: "some jobs were not cancelled, or are not yet; the report says why",
         4: "no such job, or none matches",
     },
     "purge": {1: "you said no", 4: "no such queue"},

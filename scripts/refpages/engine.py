@@ -65,7 +65,7 @@ def filter_page() -> str:
     words = {**parser.STATES}
     return md.page(
         "Filters",
-        "One language wherever jobs are chosen: `--where` (`-w`) of `qtool jobs`, `retry`, `cancel` and `purge`.",
+        "One language wherever jobs are chosen: `--where` (`-w`) of `qtool jobs`, `retry`, `cancel`, `kill`, `purge`.",
         md.table(("filter", "means"), ((md.code(text), meaning) for text, meaning in _examples())),
         md.paragraphs(rules),
         "## Fields",

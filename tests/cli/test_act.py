@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from qtool.engine.broker import WorkerInfo
+from qtool.engine.brokers.sqlite.operate import SqliteOperator
 from qtool.engine.states import State
 
 if TYPE_CHECKING:
@@ -86,9 +91,60 @@ def test_which_jobs_must_be_said_once(bench: Bench, call: Call) -> None:
 def test_a_running_job_is_asked_to_stop(bench: Bench, call: Call) -> None:
     (id,) = bench.add()
     bench.claim()
-    ran = call("cancel", id)
+    ran = call("cancel", id, "--no-wait")
     assert ran.code == 0
     assert ran.rows[0]["note"] == "asked to stop"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "kill"])
+def test_a_job_that_does_not_stop_is_told_as_still_running(bench: Bench, call: Call, verb: str) -> None:
+    silent, live, waiting = bench.add(3)
+    bench.claim(worker="live")
+    bench.claim(worker="gone")
+    bench.adapter.broker.extend(stale("gone"), [])
+    ran = call(verb, silent, live, waiting, "--wait", "50ms")
+    assert ran.code == 3
+    notes = {row["id"]: (row["after"], row["changed"], row["note"]) for row in ran.rows}
+    assert notes[waiting] == ("cancelled", True, None)
+    told = sorted(notes[id] for id in (silent, live))
+    assert told[0] == ("running", False, "asked to stop; still running")
+    assert told[1] == ("running", False, "asked to stop; still running: its worker gone gives no sign of life")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "kill"])
+def test_a_job_that_ends_otherwise_while_it_is_asked_to_stop_was_not_cancelled(
+    bench: Bench, call: Call, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (id,) = bench.add()
+    (lease,) = bench.claim()
+    asked = getattr(SqliteOperator, verb)
+
+    def and_ends(self: Any, ids: Any) -> Any:
+        changes = asked(self, ids)
+        bench.end(lease)
+        return changes
+
+    monkeypatch.setattr(SqliteOperator, verb, and_ends)
+    ran = call(verb, id)
+    assert ran.code == 3
+    assert (ran.rows[0]["after"], ran.rows[0]["note"]) == ("succeeded", "it had ended by itself")
+
+
+def stale(name: str) -> WorkerInfo:
+    """A worker that was last seen a minute ago."""
+    then = time.time() - 60
+    return WorkerInfo(
+        id=name, host="here", pid=1, queues=(), pool="thread", slots=1, busy=1, started_at=then, seen_at=then
+    )
+
+
+def test_a_filter_without_a_state_kills_only_what_runs(bench: Bench, call: Call) -> None:
+    ids = bench.add(2)
+    (lease,) = bench.claim()
+    ran = call("kill", "-w", "queue:default", "-y", "--no-wait")
+    assert ran.code == 0
+    assert [(row["id"], row["note"]) for row in ran.rows] == [(lease.id, "to be killed")]
+    assert sorted(map(str, states(bench, *ids))) == ["ready", "running"]
 
 
 def test_purge_tells_counts_and_what_remains(bench: Bench, call: Call) -> None:

@@ -214,3 +214,31 @@ def crash_once(path: str, seconds: float) -> int:
 def frail(path: str) -> None:
     """Is not to be tried again after a crash."""
     gate(path)
+
+
+@task
+def call_in_c(mark: str, seconds: float) -> None:
+    """Says that it has begun, and is then in one call that no exception gets into."""
+    Path(mark).mkdir()
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        ctypes.CDLL(None).usleep(int(min(left, 600) * 1e6))
+
+
+@task
+async def blocks_the_loop(mark: str, seconds: float) -> None:
+    """As :func:`call_in_c`, on the event loop that all share."""
+    call_in_c.function(mark, seconds)
+
+
+@task
+def ignores_everything(mark: str, seconds: float) -> None:
+    """Says that it has begun, and catches whatever is raised in it."""
+    Path(mark).mkdir()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.01)
+        except BaseException:  # noqa: BLE001  what a task must not do
+            pass

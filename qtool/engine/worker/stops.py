@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qtool.engine.broker import CANNOT_STOP
 from qtool.engine.worker import wire
 from qtool.engine.worker.runs import Runs, Why
 
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
 
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.process import Child
-
-
-STUCK = "asked to stop, and cannot be: it is in a call that does not return, or ignores it, and this pool cannot kill"
-"""The message of a job that goes on regardless."""
 
 
 class Stops:
@@ -48,7 +45,7 @@ class Stops:
             return
         run = self._runs[serial]
         if run.why is Why.CANCEL:
-            run.message = STUCK
+            run.message = CANNOT_STOP
             self._floor.news.add(run)
         what = "is over its time limit" if run.why is Why.TIMEOUT else "was asked to stop"
         self._floor.say(
