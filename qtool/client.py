@@ -18,7 +18,7 @@ from qtool.engine.tasks import Task
 from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Unpack
 
     from qtool.config import Route, Settings
@@ -33,9 +33,10 @@ BATCH = 1000
 class Client:
     """Enqueues on one broker. Threads may share it; a forked process opens a connection of its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Opens the broker when it is first used."""
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+        """Opens the broker when it is first used. ``clock`` tells the wall time."""
         self._settings = settings
+        self._clock = clock
         self._adapter: Adapter | None = None
         self._pid = os.getpid()
         self._inherited: list[Adapter] = []
@@ -86,7 +87,7 @@ class Client:
 
         Raises TypeError, ValueError and BadName for bad options; NotSerialisable, PayloadTooLarge, BrokerError.
         """
-        job = _Maker(task, options, self._settings)(tuple(args), kwargs)
+        job = _Maker(task, options, self._settings, self._clock)(tuple(args), kwargs)
         receipt = self.adapter(write=True).broker.enqueue([job])
         return Handle(receipt.ids[0], self.adapter, existing=bool(receipt.existing))
 
@@ -99,7 +100,7 @@ class Client:
         """
         if "task_id" in options:
             raise TypeError("task_id names one job, and here are many")
-        make = _Maker(task, options, self._settings)
+        make = _Maker(task, options, self._settings, self._clock)
         batch: Batch[Any] = Batch(self.adapter)
         source = iter(calls)
         broker = self.adapter(write=True).broker
@@ -114,6 +115,18 @@ class Client:
             error.add_note(f"{len(batch)} jobs were enqueued before this.")
             raise
         return batch
+
+    def apply(
+        self,
+        task: AnyTask,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] = NOTHING,
+        **options: Unpack[SendOptions],
+    ) -> Handle[Any]:
+        """Run a job of the task here and now, in this process and without the broker. Raises as :meth:`send`."""
+        from qtool.testing.jobs import Jobs
+
+        return Jobs(eager=True, raises=False, settings=self._settings).client.send(task, args, kwargs, **options)
 
     def job(self, id: str) -> Handle[Any]:
         """The handle of a job that stands already, by its id or how that begins. Raises UnknownJob, AmbiguousJob."""
@@ -139,8 +152,10 @@ def connect(url: str | None = None, *, context: str | None = None) -> Client:
     """A client of a broker: of ``url`` or the named context, or of what ``QTOOL_BROKER``, ``QTOOL_CONTEXT`` and the
     configuration file say, and otherwise of the embedded file in the user's state directory. A context manager.
 
-    Raises UsageError, UnknownScheme, BadConfig, BrokerError and its kin.
+    Raises UsageError, UnknownScheme, BadConfig, BrokerNotNamed, BrokerError and its kin.
     """
+    if _stand_in is not None and url is None and context is None:
+        return _stand_in
     from qtool.config import load_settings
 
     client = Client(load_settings(broker=url, context=context))
@@ -149,11 +164,24 @@ def connect(url: str | None = None, *, context: str | None = None) -> Client:
 
 
 _default: Client | None = None
+_stand_in: Client | None = None
+
+
+def stand_in(client: Client | None) -> Client | None:
+    """From now on this client serves whoever names no broker, None for nobody; gives the one before.
+
+    For tests: nothing that the code enqueues goes where the configuration says.
+    """
+    global _stand_in
+    before, _stand_in = _stand_in, client
+    return before
 
 
 def default_client() -> Client:
     """The client that ``.delay`` uses, made when it is first needed and kept by the process. Raises BadConfig."""
     global _default
+    if _stand_in is not None:
+        return _stand_in
     if _default is None:
         from qtool.config import load_settings
 
@@ -167,9 +195,12 @@ class _Maker:
     A call's options win over the task's, those over the routes, those over the defaults.
     """
 
-    __slots__ = ("_checked", "_eta", "_expires", "_fixed", "_name", "_task", "_task_id", "_unique")
+    __slots__ = ("_checked", "_clock", "_eta", "_expires", "_fixed", "_name", "_task", "_task_id", "_unique")
 
-    def __init__(self, task: AnyTask | str, options: SendOptions, settings: Settings) -> None:
+    def __init__(
+        self, task: AnyTask | str, options: SendOptions, settings: Settings, clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
         said = checked("apply_async", options, SendOptions)
         own = task if isinstance(task, Task) else None
         self._task = own
@@ -198,7 +229,7 @@ class _Maker:
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Job:
         if self._task is not None:
             self._task.check(args, kwargs)
-        now = time.time()
+        now = self._clock()
         return self._job(self._task_id or new_id(), args, kwargs, now, self._times(now))
 
     def batch(self, calls: list[tuple[Any, ...]]) -> list[Job]:
@@ -208,7 +239,7 @@ class _Maker:
             if self._task is not None and len(args) not in self._checked:
                 self._task.check(tuple(args), NOTHING)
                 self._checked.add(len(args))
-        now = time.time()
+        now = self._clock()
         times = self._times(now)
         ids = new_id.batch(len(calls))
         return [self._job(id, tuple(args), NOTHING, now, times) for id, args in zip(ids, calls, strict=True)]

@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.value import Value
-from qtool.errors import BadConfig, ReadOnlyContext, UsageError
+from qtool.errors import BadConfig, BrokerNotNamed, ReadOnlyContext, UsageError
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Adapter
@@ -80,6 +80,8 @@ class Settings(Value, kw_only=True):
     """What flags, environment, context and file come to."""
 
     broker: str
+    named: bool = True
+    """A flag or the environment names the broker, or the file that does."""
     source: str
     """What decided the broker: ``-b``, ``QTOOL_BROKER``, ``context NAME`` or ``default``."""
     context: str | None = None
@@ -117,6 +119,7 @@ def load_settings(
     return Settings(
         broker=url,
         source=source,
+        named=_is_named(broker or context, environ),
         context=entry.name if entry else None,
         read_only=entry is not None and entry.read_only,
         production=entry is not None and entry.production,
@@ -131,7 +134,9 @@ def load_settings(
 
 def open_adapter(settings: Settings, *, write: bool = False) -> Adapter:
     """The broker that the settings name, open. Raises ReadOnlyContext for ``write`` where that is forbidden,
-    UnknownScheme, BrokerError."""
+    BrokerNotNamed, UnknownScheme, BrokerError."""
+    if not settings.named and os.environ.get("QTOOL_BROKER_REQUIRED", "0") != "0":
+        raise BrokerNotNamed
     if write and settings.read_only:
         raise ReadOnlyContext(context=settings.context)
     from qtool.engine.policy import Retention
@@ -187,6 +192,10 @@ def redacted(url: str) -> str:
     if not mark or not at or ":" not in user:
         return url
     return f"{scheme}://{user.partition(':')[0]}:***@{host}{slash}{path}"
+
+
+def _is_named(flag: str | None, environ: Mapping[str, str]) -> bool:
+    return bool(flag) or any(map(environ.get, ("QTOOL_BROKER", "QTOOL_CONTEXT", "QTOOL_CONFIG")))
 
 
 def _choose(

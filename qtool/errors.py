@@ -149,6 +149,11 @@ class WaitTimedOut(QtoolError):
     exit_code = ExitCode.TIMED_OUT
 
 
+class TimeStandsStill(WaitTimedOut):
+    """Nothing is due now, and whoever waits for a job would wait for ever: in a test only the test moves the clock.
+    Call advance(seconds), or drain() to go on until nothing is left."""
+
+
 # --- brokers -----------------------------------------------------------------------------------------
 
 
@@ -192,6 +197,13 @@ class NewerSchema(BrokerError):
 class NetworkFileSystem(BrokerError):
     """{url} lies on a network file system ({kind}), where SQLite's locks do not hold.
     Use a local disk, or a network broker."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class BrokerNotNamed(QtoolError):
+    """No broker is named, and QTOOL_BROKER_REQUIRED keeps the default one from being used. pytest sets it, so that a
+    test that forgets to isolate its jobs leaves yours alone: use the fixture qtool_jobs, or set QTOOL_BROKER."""
 
     exit_code = ExitCode.REFUSED
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+# These tests make their own isolation, default file included; the plugin's guard is tested in a pytest of its own.
+os.environ["QTOOL_BROKER_REQUIRED"] = "0"
 
 
 def pytest_configure() -> None:

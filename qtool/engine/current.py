@@ -27,6 +27,11 @@ class Retry(Exception):
         self.exc = exc
         """What went wrong, if anything: it is recorded as the attempt's error."""
 
+    @property
+    def cause(self) -> BaseException | None:
+        """What went wrong, as it was told or as it was being handled."""
+        return self.exc or self.__cause__ or self.__context__
+
 
 class Snooze(Exception):
     """Raise it to run the job again in ``in_`` seconds, at once when 0. The attempt is given back.

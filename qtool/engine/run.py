@@ -27,6 +27,7 @@ from qtool.errors import AppNotImported, NotSerialisable, PayloadTooLarge, Qtool
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from types import TracebackType
 
     from qtool.engine.tasks import AnyTask
@@ -40,10 +41,18 @@ _OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _loops = threading.local()
 
 
-def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None = None) -> Outcome:
+def run(
+    task: AnyTask,
+    job: CurrentJob,
+    body: str | bytes,
+    timeout: float | None = None,
+    *,
+    caught: Callable[[BaseException], None] | None = None,
+) -> Outcome:
     """Run the task in this thread. Raises KeyboardInterrupt if the task was interrupted.
 
     An ``async def`` task runs on the thread's own event loop; ``timeout``, in seconds, bounds only such a task.
+    ``caught`` is shown what the task raises.
     """
     try:
         args, kwargs = decode_body(body)
@@ -61,11 +70,13 @@ def run(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None
             if task.is_async:
                 value = _to_its_end(value, timeout)
     except KeyboardInterrupt:
-        _drop_loop()
+        drop_loop()
         raise
     except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
         if task.is_async and (isinstance(error, current.JobTimeout) or not isinstance(error, Exception)):
-            _drop_loop()
+            drop_loop()
+        if caught is not None:
+            caught(error)
         return outcome_of(task, error, job)
     finally:
         running.reset(token)
@@ -133,7 +144,7 @@ async def _inside_async(task: AnyTask, job: CurrentJob, call: middleware.Call, t
 def outcome_of(task: AnyTask, error: BaseException, job: CurrentJob) -> Outcome:
     """What an exception that left the task says about the job."""
     if isinstance(error, current.Retry):
-        cause = error.exc or error.__cause__ or error.__context__
+        cause = error.cause
         failure = failure_of(cause) if cause else Failure(type="Retry", message=str(error) or "the task asked for it")
         return Retry(failure, error.in_)
     if isinstance(error, current.Snooze):
@@ -291,7 +302,7 @@ def thread_loop() -> asyncio.AbstractEventLoop:
     return _loop().get_loop()
 
 
-def _drop_loop() -> None:
+def drop_loop() -> None:
     """Forget the loop after something broke into it: a half-run coroutine may still hang on it."""
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
     if runner is not None:

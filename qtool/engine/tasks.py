@@ -62,6 +62,16 @@ class Producer(Protocol):
         """Enqueue a job for each tuple of arguments, in batches."""
         ...
 
+    def apply(
+        self,
+        task: AnyTask,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] = NOTHING,
+        **options: Unpack[SendOptions],
+    ) -> Handle[Any]:
+        """Run one job here and now."""
+        ...
+
 
 producer: Callable[[], Producer] | None = None
 """Gives the process's own producer. Set by :mod:`qtool` when the API is first used."""
@@ -127,6 +137,18 @@ class Task(Generic[P, C, R]):
     ) -> Handle[R]:
         """Enqueue a job with options of its own: :class:`~qtool.engine.options.SendOptions`. Raises as delay does."""
         return _producer().send(self, tuple(args or ()), kwargs or NOTHING, **options)
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Handle[R]:
+        """Run a job with these arguments here and now, in this process, retries at once; no broker hears of it.
+
+        The handle has its result, or its error: this raises only as delay does.
+        """
+        return _producer().apply(self, tuple(args or ()), kwargs or NOTHING, **options)
 
     def map(self, items: Iterable[Any], **options: Unpack[SendOptions]) -> Batch[R]:
         """Enqueue a job for each item, which is its only argument, a thousand to a commit.

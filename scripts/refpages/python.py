@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import qtool
+import qtool.testing
 from qtool.engine.options import NOT_YET, SendOptions, TaskOptions
 
 from . import markdown as md
@@ -23,7 +24,9 @@ ORDER = (
     ("Errors", ("QtoolError", "JobFailed", "WaitTimedOut")),
 )
 
-INNER = {"Task.check", "Batch.add", "Client.adapter"}
+TESTING = ("in_memory", "eager", "real_worker", "Jobs", "Ran", "RealWorker")
+
+INNER = {"Task.check", "Batch.add", "Client.adapter", "RealWorker.wait_until_it_serves", "RealWorker.end"}
 """For qtool itself, public only because it uses them across modules."""
 
 
@@ -39,6 +42,11 @@ def page() -> str:
             parts += _entry(name, getattr(qtool, name))
         if title == "Tasks":
             parts += _options()
+    if set(TESTING) != set(qtool.testing.__all__):
+        raise SystemExit(f"python.md and qtool.testing.__all__ differ in {set(TESTING) ^ set(qtool.testing.__all__)}")
+    parts += ["## qtool.testing", md.paragraphs((inspect.getdoc(qtool.testing) or "").partition("\n\n")[2])]
+    for name in TESTING:
+        parts += _entry(name, getattr(qtool.testing, name))
     return md.page("Python", *parts)
 
 

@@ -5,6 +5,8 @@ Each :func:`open_memory` is a store of its own. Threads may share it; processes 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
 from qtool.engine.brokers.memory.broker import MemoryBroker
 from qtool.engine.brokers.memory.inspector import MemoryInspector
@@ -13,6 +15,9 @@ from qtool.engine.brokers.memory.results import MemoryResults
 from qtool.engine.brokers.memory.store import Store
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.policy import KEEP, Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAPABILITIES = Capabilities(
     name="memory",
@@ -27,13 +32,19 @@ CAPABILITIES = Capabilities(
 )
 
 
-def open_memory(url: str = "memory:", *, clock: Clock | None = None, retention: Retention = KEEP) -> Adapter:
-    """A new, empty store in memory; ``url`` only names it."""
+def open_memory(
+    url: str = "memory:",
+    *,
+    clock: Clock | None = None,
+    retention: Retention = KEEP,
+    broker: Callable[[Store], MemoryBroker] = MemoryBroker,
+) -> Adapter:
+    """A new, empty store in memory; ``url`` only names it. ``broker`` makes the side that moves jobs."""
     store = Store(clock or SystemClock(), retention)
     return Adapter(
         url=url,
         capabilities=CAPABILITIES,
-        broker=MemoryBroker(store),
+        broker=broker(store),
         operator=MemoryOperator(store),
         inspector=MemoryInspector(store),
         results=MemoryResults(store),

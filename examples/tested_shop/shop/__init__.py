@@ -1,0 +1,1 @@
+"""A shop that does its slow work in jobs."""
