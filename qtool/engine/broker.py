@@ -17,6 +17,7 @@ from qtool.engine.value import Value
 
 if TYPE_CHECKING:
     from qtool.engine.filter import Filter
+    from qtool.engine.limits import Limit, Scope
 
 LEASE_SECONDS = 30.0
 """How long a claim holds without a sign of life from its worker."""
@@ -143,7 +144,9 @@ class Broker(Protocol):
         """Take up to ``count`` ready jobs for ``worker``, by priority, then by age.
 
         ``queues`` empty serves all; several are served in turn. Due jobs become ready and overdue ones expire first;
-        paused queues give nothing.
+        paused queues give nothing. No limit is ever exceeded: not the concurrency of a queue or a key (jobs that run,
+        their worker alive or not yet known to be dead), not the rate of a queue or a task. A job that its key or its
+        task keeps from starting is passed over for those behind it.
         """
         ...
 
@@ -173,6 +176,13 @@ class Broker(Protocol):
 
     def leave(self, worker: str) -> None:
         """The worker ends: forget it. Whatever it still held goes back as not started."""
+        ...
+
+    def opens_at(self, queues: Sequence[str]) -> float | None:
+        """The wall time at which a rate lets the next ready job of ``queues`` (of all, when empty) through.
+
+        None when none waits for a rate: whatever else keeps a job from starting rings the bell when it ends.
+        """
         ...
 
 
@@ -236,6 +246,30 @@ class Operator(Protocol):
         """Ask a worker, by its id, for so many slots. False if there is no such worker."""
         ...
 
+    def limit(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        rate: float | None = None,
+        burst: int | None = None,
+    ) -> None:
+        """Limit a queue or a task, in place of what limited it before and of what the task declares.
+
+        With neither ``concurrency`` nor ``rate`` nothing limits it, whatever the task declares. A queue may be limited
+        before its first job. Raises ValueError for what cannot be: see :func:`qtool.engine.limits.check_limit`.
+        """
+        ...
+
+    def unlimit(self, scope: Scope, name: str) -> bool:
+        """Take back what :meth:`limit` said; what a task declares holds again. False if nothing was said."""
+        ...
+
+    def declare(self, rates: Mapping[str, float | None]) -> None:
+        """What the code of tasks says: starts a second, None for no limit. :meth:`limit` wins over it."""
+        ...
+
 
 # --- Inspector ---------------------------------------------------------------------------------------
 
@@ -256,7 +290,14 @@ class QueueStats(Value, kw_only=True):
     paused: bool
     counts: Mapping[State, int]
     """Every state, also those with none."""
+    held: int
+    """Ready jobs that a key or their task's rate holds back."""
+    concurrency: int | None
+    """How many jobs may run at once; None for any number."""
+    rate: float | None
+    """How many may start a second; None for any number."""
     oldest_ready_at: float | None
+    """Since when the oldest ready job that is not held back could have been started."""
     in_rate: float
     out_rate: float
     failed_rate: float
@@ -342,6 +383,10 @@ class Inspector(Protocol):
 
     def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
         """The rollups between two times, in buckets of at least ``seconds``; oldest first."""
+        ...
+
+    def limits(self) -> list[Limit]:
+        """Every limit on queues and tasks, by scope and name, with what is in use."""
         ...
 
     def check(self) -> list[str]:

@@ -47,12 +47,13 @@ class ManualClock:
 
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._now = start
+        self._monotonic = start
 
     def now(self) -> float:
         return self._now
 
     def monotonic(self) -> float:
-        return self._now
+        return self._monotonic
 
     def suspended(self) -> float:
         return 0.0
@@ -60,3 +61,12 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move both clocks forward."""
         self._now += seconds
+        self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock, forward or back."""
+        self._now += seconds
+
+    def boot(self) -> None:
+        """The machine starts again: the monotonic clock begins anew."""
+        self._monotonic = 0.0

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from qtool.engine.broker import LEASE_SECONDS, Adapter
 from qtool.engine.job import Lease, Report
+from qtool.engine.limits import Rate, Scope, default_burst
 from qtool.engine.policy import MAX_CRASHES, Retention
 from qtool.engine.states import FINAL, PENDING, Event, State, allowed
 from tests.conformance.drive import Drive, chunk
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 E, S = Event, State
 FOR_EVER = Retention(succeeded=None, dead=None, cancelled=None, expired=None)
 QUEUES = ("a", "b")
+Which = tuple[Scope, str]
 WORKERS = ("w1", "w2")
 
 which = st.integers(0, 1_000)
@@ -43,6 +45,22 @@ SETTLED: list[tuple[Event, State, float | None]] = [
 """Event, state, and in how many seconds it is due."""
 
 
+KEYS = {"k": 1, "l": 2}
+"""How many jobs of each key may run at once."""
+
+LIMITED: list[Which] = [("queue", "a"), ("queue", "b"), ("task", "slow")]
+
+
+@dataclass
+class Allowed:
+    """What the model says of one limit."""
+
+    concurrency: int | None = None
+    rate: Rate | None = None
+    used: tuple[float, float] = (0.0, 0.0)
+    """What an earlier rate had used up, and when."""
+
+
 @dataclass
 class Expected:
     """What the model says of one job."""
@@ -52,6 +70,8 @@ class Expected:
     queue: str
     priority: int
     unique: str | None
+    key: str | None
+    task: str
     state: State
     ready_at: float | None
     due_at: float | None
@@ -110,6 +130,9 @@ class Machine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         """All that were ever given."""
         self.paused: set[str] = set()
+        self.limits: dict[Which, Allowed] = {}
+        self.starts: dict[Which, list[float]] = {}
+        """When jobs started since the limit was set."""
         self.beats: dict[str, float] = {}
         """By worker, its last sign of life."""
         self.made = 0
@@ -157,6 +180,36 @@ class Machine(RuleBasedStateMachine):
         ids = [*self.model, "no-such"]
         return ids[number % len(ids)]
 
+    # --- limits --------------------------------------------------------------------------------------
+
+    def running_of(self, key: str) -> int:
+        return sum(job.state is S.RUNNING and job.key == key for job in self.model.values())
+
+    def running_in(self, queue: str) -> int:
+        return sum(job.state is S.RUNNING and job.queue == queue for job in self.model.values())
+
+    def closed(self, which: Which) -> bool:
+        limit = self.limits.get(which)
+        if limit is None:
+            return False
+        full = limit.concurrency is not None and self.running_in(which[1]) >= limit.concurrency
+        return full or (limit.rate is not None and limit.rate.allows(self.clock.monotonic()) < 1)
+
+    def blocked(self, job: Expected) -> bool:
+        """Whether a limit keeps a ready job from starting."""
+        full = job.key is not None and self.running_of(job.key) >= KEYS[job.key]
+        return full or self.closed(("queue", job.queue)) or self.closed(("task", job.task))
+
+    def spend(self, job: Expected) -> None:
+        now = self.clock.monotonic()
+        whose: tuple[Which, Which] = (("queue", job.queue), ("task", job.task))
+        for which in whose:
+            limit = self.limits.get(which)
+            if limit is not None and limit.rate is not None:
+                assert limit.rate.allows(now) >= 1, which
+                limit.rate = limit.rate.after(1, now)
+                self.starts[which].append(now)
+
     # --- producers -----------------------------------------------------------------------------------
 
     @rule(
@@ -166,6 +219,8 @@ class Machine(RuleBasedStateMachine):
         delay=st.sampled_from([None, None, None, 0.0, 5.0, 50.0]),
         ttl=st.sampled_from([None, None, None, None, None, 3.0, 30.0]),
         unique=st.lists(st.sampled_from([None, None, "x", "y"]), min_size=1, max_size=3),
+        key=st.sampled_from([None, None, *KEYS]),
+        task=st.sampled_from(["t", "t", "slow"]),
     )
     def enqueue(
         self,
@@ -175,17 +230,20 @@ class Machine(RuleBasedStateMachine):
         delay: float | None,
         ttl: float | None,
         unique: list[str | None],
+        key: str | None,
+        task: str,
     ) -> None:
         now = self.clock.now()
         ids, existing, batch = [], set(), []
-        for key in unique:
+        for held_by in unique:
             self.made += 1
             id = f"j{self.made}"
-            said: dict[str, Any] = {"id": id, "queue": queue, "priority": priority, "unique": key}
+            said: dict[str, Any] = {"id": id, "queue": queue, "priority": priority, "unique": held_by, "task": task}
+            said |= {"key": key, "key_limit": KEYS.get(key or "", 1)}
             said["run_at"] = None if delay is None else now + delay
             said["expires_at"] = None if ttl is None else now + ttl
             batch.append(self.handles[0].job(**said))
-            holder = self.holder(key)
+            holder = self.holder(held_by)
             if holder is None:
                 later = delay is not None and delay > 0
                 self.model[id] = Expected(
@@ -193,7 +251,9 @@ class Machine(RuleBasedStateMachine):
                     order=self.made,
                     queue=queue,
                     priority=priority,
-                    unique=key,
+                    unique=held_by,
+                    key=key,
+                    task=task,
                     state=S.SCHEDULED if later else S.READY,
                     ready_at=None if later else now,
                     due_at=now + (delay or 0.0) if later else None,
@@ -222,30 +282,56 @@ class Machine(RuleBasedStateMachine):
         count=st.integers(1, 4),
     )
     def claim(self, handle: int, worker: str, queues: tuple[str, ...], count: int) -> None:
+        # Where a limit made one job make way for another, the worker is told to look again.
+        for _ in range(len(self.model) + 1):
+            taken = self.claim_once(handle, worker, queues, count)
+            count -= taken
+            left = [job for job in self.served(queues) if not self.blocked(job)]
+            if not left or not count:
+                break
+            opens_at = self.adapter.broker.opens_at(queues)
+            assert opens_at is not None
+            assert opens_at <= self.clock.now()
+        assert not left or not count, left
+
+    def served(self, queues: tuple[str, ...]) -> list[Expected]:
+        names = [queue for queue in (queues or QUEUES) if queue not in self.paused]
+        return [job for job in self.model.values() if job.state is S.READY and job.queue in names]
+
+    def claim_once(self, handle: int, worker: str, queues: tuple[str, ...], count: int) -> int:
         drive = self.handle(handle)
-        served = [queue for queue in (queues or QUEUES) if queue not in self.paused]
-        ready = [job for job in self.model.values() if job.state is S.READY and job.queue in served]
+        ready = self.served(queues)
         leases = drive.claim(count, queues, worker)
-        assert len(leases) == min(count, len(ready))
+        assert len(leases) <= count
         now = self.clock.now()
-        for queue in QUEUES:
-            order = sorted((job for job in ready if job.queue == queue), key=claim_order)
-            taken = [lease.id for lease in leases if lease.queue == queue]
-            assert taken == [job.id for job in order[: len(taken)]]
         for lease in leases:
             job = self.model[lease.id]
+            assert job in ready
+            assert not self.blocked(job), job
+            assert (lease.attempt, lease.failures, lease.crashes) == (job.attempt + 1, job.failures, job.crashes)
+            assert lease.ready_at == job.ready_at
+            self.spend(job)
             job.go(E.CLAIM, S.RUNNING)
             job.attempt += 1
             job.worker, job.token = worker, lease.token
-            assert (lease.attempt, lease.failures, lease.crashes) == (job.attempt, job.failures, job.crashes)
-            assert lease.ready_at == job.ready_at
             job.wrote = []
+        self.in_order(ready)
         assert not {lease.token for lease in leases if any(same_claim(lease, old) for old in self.leases)}
         self.leases += leases
         if leases:
             # A supervisor gives a sign of life with what it claims.
             self.beats[worker] = now
             drive.beat(*leases, worker=worker)
+        return len(leases)
+
+    def in_order(self, ready: list[Expected]) -> None:
+        """Nothing that could have started was passed over; nothing at all of the same key and task."""
+        for passed in [job for job in ready if job.state is S.READY]:
+            later = [job for job in ready if job.state is S.RUNNING and claim_order(passed) < claim_order(job)]
+            for taken in [job for job in later if job.queue == passed.queue]:
+                alike = (taken.key, taken.task) == (passed.key, passed.task)
+                assert not alike, (passed, taken)
+                assert passed.key is not None or self.blocked(passed), (passed, taken)
 
     @precondition(lambda self: self.live())
     @rule(handle=which, settled=st.lists(st.tuples(which, st.sampled_from(SETTLED)), min_size=1, max_size=4))
@@ -362,6 +448,30 @@ class Machine(RuleBasedStateMachine):
         assert (operator.pause(queue) if on else operator.resume(queue)) is (on is not (queue in self.paused))
         self.paused = self.paused | {queue} if on else self.paused - {queue}
 
+    @rule(
+        handle=which,
+        limited=st.sampled_from(LIMITED),
+        concurrency=st.sampled_from([None, 1, 2]),
+        rate=st.sampled_from([None, None, 0.2, 3.0]),
+        burst=st.sampled_from([None, 2]),
+    )
+    def limit(
+        self, handle: int, limited: Which, concurrency: int | None, rate: float | None, burst: int | None
+    ) -> None:
+        concurrency = concurrency if limited[0] == "queue" else None
+        burst = burst if rate is not None else None
+        self.handle(handle).adapter.operator.limit(*limited, concurrency=concurrency, rate=rate, burst=burst)
+        before = self.limits.setdefault(limited, Allowed())
+        if before.rate is not None:
+            before.used = (before.rate.used, before.rate.used_at)
+        before.concurrency = concurrency
+        before.rate = Rate(rate, burst or default_burst(rate), *before.used) if rate is not None else None
+        self.starts[limited] = []
+
+    @rule(handle=which, limited=st.sampled_from(LIMITED))
+    def unlimit(self, handle: int, limited: Which) -> None:
+        assert self.handle(handle).adapter.operator.unlimit(*limited) is (self.limits.pop(limited, None) is not None)
+
     # --- time ----------------------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 11.0, 29.0, 31.0, 100.0]))
@@ -407,7 +517,37 @@ class Machine(RuleBasedStateMachine):
         assert live == {job.id: 1 for job in self.model.values() if job.state is S.RUNNING}
         assert all(job.ends == (job.state in FINAL) for job in self.model.values())
 
+    @invariant()
+    def no_limit_is_exceeded(self) -> None:
+        infos = self.handles[1].adapter.inspector.browse(limit=10_000).jobs
+        keys = Counter(info.key for info in infos if info.state is S.RUNNING and info.key is not None)
+        assert all(n <= KEYS[key] for key, n in keys.items())
+        for which, limit in self.limits.items():
+            times = self.starts[which]
+            if limit.rate is not None:
+                for first, began in enumerate(times):
+                    for last, ended in enumerate(times[first:], 1):
+                        assert last <= limit.rate.burst + limit.rate.per_second * (ended - began) + 0.01
+        assert all(info.held is None for info in infos if info.state is not S.READY)
+
+    def drain(self) -> None:
+        """Whatever happened before: all that is ready starts, as soon as the limits let it."""
+        for queue in QUEUES:
+            self.pause_or_resume(0, queue, on=False)
+        for _ in range(20 * len(self.model) + 20):
+            for lease in self.live():
+                self.settle(0, [(self.live().index(lease), (E.SUCCESS, S.SUCCEEDED, None))])
+            self.claim(1, "w1", (), 3)
+            if not self.live():
+                opens_at = self.adapter.broker.opens_at(())
+                if opens_at is None:
+                    break
+                self.clock.advance(max(0.0, opens_at - self.clock.now()))
+                self.upkeep()
+        assert not [job for job in self.model.values() if job.state in (S.READY, S.RUNNING)]
+
     def teardown(self) -> None:
+        self.drain()
         for job in self.model.values():
             assert len(self.adapter.inspector.attempts(job.id)) == job.recorded
             result = self.adapter.results.results([job.id])[0]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from qtool.engine.broker import Adapter
 
 COUNTS_FOR_CHECK = {"miscounted"}
-SMALL = re.compile(r"SCAN (counters|paused|workers|p VIRTUAL|\(subquery)|SCAN CONSTANT ROW")
-"""One row a queue, a worker or a priority, or what an inner query found by an index."""
+SMALL = re.compile(r"SCAN (counters|r|paused|limits|workers|p VIRTUAL|\(subquery)|SCAN CONSTANT ROW")
+"""One row a queue, a limit, a worker or a priority, or what an inner query found by an index."""
 
 
 def plan(adapter: Adapter, statement: str, values: Any) -> list[str]:

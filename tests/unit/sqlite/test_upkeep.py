@@ -201,4 +201,4 @@ def test_a_worker_without_work_in_its_queues_takes_no_lock(drive: Drive, adapter
         (("idle", "busy"), True),
         ((), True),
     ):
-        assert upkeep.anything_to_claim(store, drive.clock.now(), queues) is something
+        assert upkeep.anything_to_claim(store, drive.clock.now(), drive.clock.monotonic(), queues) is something

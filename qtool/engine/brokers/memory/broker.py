@@ -65,7 +65,8 @@ class MemoryBroker:
             names = names[start:] + names[:start]
         while names and len(taken) < count:
             for name in list(names):
-                row = store.next_ready(name) if len(taken) < count else None
+                free = len(taken) < count and store.limits.opens_in(name) == 0
+                row = store.next_ready(name) if free else None
                 if row is None:
                     names.remove(name)
                 else:
@@ -77,6 +78,7 @@ class MemoryBroker:
     def _start(self, row: Row, worker: str, now: float) -> None:
         assert row.ready_at is not None
         self._store.tally(row.job.queue).waited(now - row.ready_at)
+        self._store.limits.spend(row)
         self._store.move(row, Event.CLAIM, State.RUNNING, now)
         row.attempt += 1
         row.worker, row.started_at = worker, now
@@ -229,3 +231,10 @@ class MemoryBroker:
                 if row.state is State.RUNNING and row.worker == worker:
                     # Back to its old place in the queue: it was only claimed ahead, or stopped for its worker's sake.
                     self._give_back(row, State.READY, now, None, ready_at=row.ready_at)
+
+    def opens_at(self, queues: Sequence[str]) -> float | None:
+        store = self._store
+        with store.lock:
+            names = [name for name in (queues or store.ready) if name not in store.paused]
+            waits = [wait for name in names if (wait := store.limits.waits(name)) is not None]
+            return store.clock.now() + min(waits) if waits else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qtool.engine.brokers.memory.store import Row, Store
     from qtool.engine.filter import Filter
     from qtool.engine.job import Attempt, JobInfo
+    from qtool.engine.limits import Limit
 
 
 class MemoryInspector:
@@ -39,13 +40,19 @@ class MemoryInspector:
         store = self._store
         minute, window = self._recent(name, now, RATE_WINDOW), self._recent(name, now, LATENCY_WINDOW).bucket()
         ended = ("succeeded", "dead", "cancelled", "expired")
-        ready = (store.rows.get(key) for _, _, key in store.ready.get(name, ()))
+        listed = (store.rows.get(key) for _, _, key in store.ready.get(name, ()))
+        ready = [row for row in listed if row is not None and row.state is State.READY]
+        free = [row for row in ready if store.limits.holds(row) is None]
+        said = store.limits.said.get(("queue", name))
         return QueueStats(
             name=name,
             paused=name in store.paused,
             counts={state: store.counts[name, state] for state in State},
+            held=len({row.key for row in ready}) - len({row.key for row in free}),
+            concurrency=said.concurrency if said is not None else None,
+            rate=said.rate if said is not None else None,
             oldest_ready_at=min(
-                (row.ready_at for row in ready if row and row.state is State.READY and row.ready_at is not None),
+                (row.ready_at for row in free if row.ready_at is not None),
                 default=None,
             ),
             in_rate=minute.counters.get("enqueued", 0) / RATE_WINDOW,
@@ -90,7 +97,7 @@ class MemoryInspector:
         else:
             keys = keys[: bisect_left(keys, after) if after is not None else None][::-1]
         for key in keys:
-            info = rows[key].info()
+            info = self._info(rows[key])
             if where is None or where.matches(info, now):
                 yield rows[key], info
 
@@ -103,7 +110,10 @@ class MemoryInspector:
     def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
         with self._store.lock:
             rows = [self._store.by_id.get(each) for each in ids]
-            return [row.info() if row is not None else None for row in rows]
+            return [self._info(row) if row is not None else None for row in rows]
+
+    def _info(self, row: Row) -> JobInfo:
+        return row.info(self._store.limits.holds(row) if row.state is State.READY else None)
 
     def find(self, prefix: str) -> str:
         with self._store.lock:
@@ -130,6 +140,10 @@ class MemoryInspector:
             ]
         return [tally.bucket() for tally in gather(tallies, seconds)]
 
+    def limits(self) -> list[Limit]:
+        with self._store.lock:
+            return self._store.limits.listed()
+
     def check(self) -> list[str]:
         """What the rows say against what is kept beside them."""
         store = self._store
@@ -148,6 +162,12 @@ class MemoryInspector:
                     wrong.append(f"job {row.job.id} is {row.state} and its token is {row.token}")
                 if (row.state in FINAL) != (row.finished_at is not None):
                     wrong.append(f"job {row.job.id} is {row.state} and its end is {row.finished_at}")
+            running = Counter(row.job.key for row in rows if row.job.key is not None and row.state is State.RUNNING)
+            wrong += [
+                f"the count of running jobs with key {key!r} says {store.limits.running[key]}, there are {running[key]}"
+                for key in sorted(set(running) | set(store.limits.running))
+                if running[key] != store.limits.running[key]
+            ]
             keys = Counter(row.job.unique for row in rows if row.job.unique is not None and row.state in UNFINISHED)
             wrong += [f"{n} unfinished jobs hold the unique key {key!r}" for key, n in keys.items() if n > 1]
         return wrong

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Change
+from qtool.engine.limits import check_limit
 from qtool.engine.states import FINAL, Event, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qtool.engine.brokers.memory.store import Row, Store
+    from qtool.engine.limits import Scope
 
 UNKNOWN = "no such job"
 
@@ -106,3 +108,24 @@ class MemoryOperator:
             here.slots = (least, most)
             self._store.bells.ring("control")
             return True
+
+    def limit(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        rate: float | None = None,
+        burst: int | None = None,
+    ) -> None:
+        check_limit(scope, concurrency, rate, burst)
+        with self._store.lock:
+            self._store.limits.limit(scope, name, concurrency, rate, burst)
+
+    def unlimit(self, scope: Scope, name: str) -> bool:
+        with self._store.lock:
+            return self._store.limits.unlimit(scope, name)
+
+    def declare(self, rates: Mapping[str, float | None]) -> None:
+        with self._store.lock:
+            self._store.limits.declare(rates)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.memory.bells import Belfry
+from qtool.engine.brokers.memory.limits import Limits
 from qtool.engine.codec import decode_body, decode_options, encode_body, encode_options
 from qtool.engine.job import Attempt, Chunk, Failure, Job, JobInfo, Lease
 from qtool.engine.output import bound
@@ -64,7 +65,7 @@ class Row:
     output: dict[int, list[Chunk]] = field(default_factory=dict)
     """By attempt."""
 
-    def info(self) -> JobInfo:
+    def info(self, held: str | None = None) -> JobInfo:
         """How it looks from outside. The arguments went through JSON, as with every other adapter."""
         args, kwargs = decode_body(self.body)
         policy, tags, parents = decode_options(self.options)
@@ -93,7 +94,7 @@ class Row:
             unique=self.job.unique,
             key=self.job.key,
             key_limit=self.job.key_limit,
-            held=None,
+            held=held,
             tags=tags,
             parents=parents,
             policy=policy,
@@ -149,6 +150,7 @@ class Store:
         """The unfinished job of each unique key."""
         self.counts: Counter[tuple[str, State]] = Counter()
         self.paused: set[str] = set()
+        self.limits = Limits(self)
         self.workers: dict[str, Presence] = {}
         self.tallies: dict[tuple[int, int, str], Tally] = {}
         self.ready: dict[str, list[tuple[int, float, int]]] = {}
@@ -185,6 +187,7 @@ class Store:
     def move(self, row: Row, event: Event, state: State, at: float, *, due_at: float | None = None) -> None:
         """The one place where a job goes from one state to another; ``at`` is when it did."""
         assert state in allowed(row.state, event), f"{row.state} does not become {state} by {event}"
+        self.limits.note(row, state)
         self.counts[row.job.queue, row.state] -= 1
         self.counts[row.job.queue, state] += 1
         row.state = state
@@ -269,14 +272,21 @@ class Store:
         return None
 
     def next_ready(self, queue: str) -> Row | None:
-        """Take the first ready row off a queue's heap."""
+        """Take the first row off a queue's heap that is ready and that nothing holds back."""
         heap = self.ready.get(queue, [])
-        while heap:
-            _, ready_at, key = heapq.heappop(heap)
-            row = self.rows.get(key)
-            if row is not None and row.state is State.READY and row.ready_at == ready_at:
-                return row
-        return None
+        passed = []
+        found = None
+        while heap and found is None:
+            entry = heapq.heappop(heap)
+            row = self.rows.get(entry[2])
+            if row is not None and row.state is State.READY and row.ready_at == entry[1]:
+                if self.limits.holds(row) is None:
+                    found = row
+                else:
+                    passed.append(entry)
+        for entry in passed:
+            heapq.heappush(heap, entry)
+        return found
 
     def prune(self, now: float) -> int:
         """Forget finished jobs that are older than the retention says, and thin the history; how many jobs."""

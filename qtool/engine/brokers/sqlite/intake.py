@@ -10,6 +10,7 @@ import apsw
 from qtool.engine.broker import Receipt
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.limits import HELD, Admission
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store
 from qtool.engine.codec import encode_body, encode_options
 from qtool.engine.job import PRIORITIES, Job
@@ -107,7 +108,7 @@ class Intake:
 
     def _commit(self, group: list[_Batch], now: float) -> None:
         try:
-            self._insert(group, now, one_by_one=any(job.unique for each in group for job in each.jobs))
+            self._insert(group, now, one_by_one=any(job.unique or job.key for each in group for job in each.jobs))
         except _TakenError:
             # Rare, so only now is each job looked at by itself.
             self._insert(group, now, one_by_one=True)
@@ -156,15 +157,22 @@ def _row(job: Job, now: float) -> Row:
         encode_options(job),
         job.key,
         job.key_limit if job.key is not None else None,
+        None,
     )
 
 
 def _insert_each(db: apsw.Connection, batch: _Batch, ledger: Ledger) -> Receipt:
     """Insert what is not there yet; the holder's id for the rest."""
     ids, existing = [], set()
+    admission = Admission(db, ledger)
     for job, row in zip(batch.jobs, batch.rows, strict=True):
         holder = db.execute(SQL["holder"], {"id": job.id, "unique": job.unique}).get
         if holder is None:
+            if job.key is not None and row[3] == "ready":
+                held = admission.held(job.key, job.queue, job.priority, job.key_limit)
+                if held is not None:
+                    row = (*row[:-1], held)
+                    ledger.move(job.queue, None, HELD)
             db.execute(SQL["insert"], row)
             _count_in([row], ledger)
             ids.append(job.id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.engine.brokers.sqlite.store import SQL
+from qtool.engine.brokers.sqlite.limits import HELD, reopen
+from qtool.engine.brokers.sqlite.store import SQL, rows
 from qtool.engine.rollup import Tally
 from qtool.engine.states import State
 
@@ -28,6 +29,9 @@ class Ledger:
 
     def __init__(self, now: float) -> None:
         self.now = now
+        self.opened = False
+        """Once written: something may start that could not before."""
+        self._freed: set[str] = set()
         self._deltas: dict[tuple[str, str], int] = {}
         self._tallies: dict[str, Tally] = {}
 
@@ -52,21 +56,38 @@ class Ledger:
         if (counter := COUNTED.get(after)) is not None:
             self.tally(queue).count(counter, count)
 
+    def free(self, key: str | None) -> None:
+        """A job with this key, if it has one, has ended, left or made way: others may go."""
+        if key is not None:
+            self._freed.add(key)
+
+    def leave(self, queue: str, state: State | str, key: str | None, held: str | None) -> None:
+        """A job that does not run has left this state: what it kept back may go."""
+        if held is not None:
+            self.move(queue, HELD, None)
+        if state == State.READY:
+            self.free(key)
+
     def write(self, db: apsw.Connection) -> None:
-        """Apply everything to the counters and the rollups."""
+        """Let go what was held back for what has ended, and apply everything to the counters and the rollups."""
+        for key in self._freed:
+            self.opened |= reopen(db, self, key)
+        ended = {queue for (state, queue), by in self._deltas.items() if by < 0 and state == State.RUNNING}
+        if ended and not self.opened:
+            self.opened = any(name in ended for (name,) in rows(db, "limited_queues"))
         for (state, queue), by in self._deltas.items():
             if by > 0:
                 db.execute(SQL["count_up"], (str(state), queue, by))
             elif by < 0:
                 db.execute(SQL["count_down"], (-by, str(state), queue))
-        rows: list[tuple[int, str, str, int, int, float]] = []
+        rolled: list[tuple[int, str, str, int, int, float]] = []
         for tally in self._tallies.values():
             at, queue = tally.at, tally.queue
-            rows += ((at, queue, name, 0, count, 0.0) for name, count in tally.counters.items())
+            rolled += ((at, queue, name, 0, count, 0.0) for name, count in tally.counters.items())
             for series, histogram, total in ((WAIT, tally.wait, tally.wait_total), (RUN, tally.run, tally.run_total)):
                 for bucket, count in histogram.items():
                     # The sum is kept with the first bucket only: it belongs to the whole histogram.
-                    rows.append((at, queue, series, bucket, count, total))
+                    rolled.append((at, queue, series, bucket, count, total))
                     total = 0.0
-        if rows:
-            db.executemany(SQL["roll_up"], rows)
+        if rolled:
+            db.executemany(SQL["roll_up"], rolled)

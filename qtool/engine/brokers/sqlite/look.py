@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
 from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
+from qtool.engine.brokers.sqlite.limits import Said, said
 from qtool.engine.brokers.sqlite.recent import Recent
 from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
 from qtool.engine.job import Attempt, JobInfo
+from qtool.engine.limits import Limit
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
 from qtool.engine.states import Event, State
 from qtool.errors import AmbiguousJob, BrokerCorrupt, UnknownJob
@@ -57,9 +59,20 @@ class SqliteInspector:
                 for queue, states in counts.items()
                 if states[State.READY]
             }
+            held: dict[str, int] = dict(rows(db, "held_counts"))
+            limits = {each.name: each for each in said(db) if each.scope == "queue"}
             workers = tuple(worker_from_json(info) for *_, info in rows(db, "workers") if info)
         queues = tuple(
-            _stats(queue, states, queue in paused, oldest.get(queue), rates.get(queue), recent.get(queue))
+            _stats(
+                queue,
+                states,
+                queue in paused,
+                held.get(queue, 0),
+                limits.get(queue),
+                oldest.get(queue),
+                rates.get(queue),
+                recent.get(queue),
+            )
             for queue, states in sorted(counts.items())
             if any(states.values()) or queue in paused
         )
@@ -74,6 +87,11 @@ class SqliteInspector:
                 key = (at, span, queue)
                 _note(tallies.setdefault(key, Tally(*key)), series, bucket, n, total)
         return [tally.bucket() for tally in gather(tallies.values(), seconds)]
+
+    def limits(self) -> list[Limit]:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        with self._store.read() as db:
+            return [_limit(db, each, now, monotonic) for each in said(db)]
 
     def check(self) -> list[str]:
         wrong: list[str] = []
@@ -164,6 +182,22 @@ class SqliteInspector:
             )
             for attempt, worker, started_at, finished_at, event, state, kind, message, detail in found
         ]
+
+
+def _limit(db: apsw.Connection, each: Said, now: float, monotonic: float) -> Limit:
+    of_queue = each.scope == "queue"
+    wait = each.rate.opens_in(monotonic) if each.rate is not None else 0.0
+    return Limit(
+        scope="queue" if of_queue else "task",
+        name=each.name,
+        concurrency=each.concurrency,
+        rate=each.rate.per_second if each.rate is not None else None,
+        burst=each.rate.burst if each.rate is not None else None,
+        declared=not each.explicit,
+        running=(db.execute(SQL["running_in"], (each.name,)).get or 0) if of_queue else None,
+        held=0 if of_queue else db.execute(SQL["held_of_task"], (each.name,)).get,
+        opens_at=now + wait if wait else None,
+    )
 
 
 # --- listings: a merge of the runs that the counters say are not empty ---------------------------------
@@ -260,6 +294,8 @@ def _stats(
     queue: str,
     counts: dict[State, int],
     paused: bool,
+    held: int,
+    limit: Said | None,
     oldest: float | None,
     rates: Tally | None,
     recent: Tally | None,
@@ -271,6 +307,9 @@ def _stats(
         name=queue,
         paused=paused,
         counts=counts,
+        held=held,
+        concurrency=limit.concurrency if limit is not None else None,
+        rate=limit.rate.per_second if limit is not None and limit.rate is not None else None,
         oldest_ready_at=oldest,
         in_rate=counted.get("enqueued", 0) / RATE_WINDOW,
         out_rate=ended / RATE_WINDOW,

@@ -12,6 +12,7 @@ from qtool.engine.brokers.sqlite import upkeep
 from qtool.engine.brokers.sqlite.doorbell import FifoBell, ring, sweep
 from qtool.engine.brokers.sqlite.intake import Intake
 from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.limits import Gates, Start, free_keys
 from qtool.engine.brokers.sqlite.operate import TO_KILL
 from qtool.engine.brokers.sqlite.rescue import Rescuer, give_back
 from qtool.engine.brokers.sqlite.rows import error_columns, storable, worker_to_json
@@ -60,9 +61,10 @@ class SqliteBroker:
 
     def claim(self, worker: str, queues: Sequence[str], count: int, lease: float = LEASE_SECONDS) -> list[Lease]:
         now = self._clock.now()
-        if count <= 0 or not upkeep.anything_to_claim(self._store, now, queues):
+        if count <= 0 or not upkeep.anything_to_claim(self._store, now, self._clock.monotonic(), queues):
             return []
         expired = promoted = 0
+        opened = False
         taken: list[Row] = []
         while True:
             ledger = Ledger(now)
@@ -72,61 +74,73 @@ class SqliteBroker:
                 promoted += upkeep.promote(db, now, ledger)
                 # The queues' counters are read from the table: what was just promoted has to be written first.
                 ledger.write(db)
+                opened |= ledger.opened
                 if overdue < upkeep.STRETCH:
-                    taken = self._take(db, worker, queues, count, lease, now)
+                    ledger = Ledger(now)
+                    taken = self._take(db, worker, queues, count, lease, ledger)
+                    ledger.write(db)
+                    opened |= ledger.opened
                     break
         if expired:
             ring(self._bells, "finished")
-        if promoted > len(taken):
+        if opened or promoted > len(taken):
             ring(self._bells, "ready")
         return [Lease._make(row) for row in taken]
 
     def _take(
-        self, db: apsw.Connection, worker: str, queues: Sequence[str], count: int, lease: float, now: float
+        self, db: apsw.Connection, worker: str, queues: Sequence[str], count: int, lease: float, ledger: Ledger
     ) -> list[Row]:
         """Start up to ``count`` of the jobs that are ready."""
-        serve = upkeep.claimable(db, queues)
+        gates = Gates(db, self._clock.monotonic())
+        serve = list(gates.open_queues(queues))
         if not serve:
             return []
         # A claim is a sign of life as good as a heartbeat.
         db.execute(SQL["beat"], (worker, lease, None))
         self._turn += 1
         turn = self._turn % len(serve)
-        token = int.from_bytes(os.urandom(8), "big") >> 1
-        ledger = Ledger(now)
+        start = Start(int.from_bytes(os.urandom(8), "big") >> 1, worker, ledger.now)
         taken: list[Row] = []
         for queue in serve[turn:] + serve[:turn]:
-            some = rows(db, "claim", {"token": token, "queue": queue, "count": count - len(taken)})
-            db.executemany(SQL["start"], [(token, worker, now, row[9]) for row in some])
+            some = gates.take(queue, count - len(taken), start, ledger)
             _count_out(queue, some, ledger)
             taken += some
             if len(taken) >= count:
                 break
-        ledger.write(db)
+        gates.write()
         return taken
+
+    def opens_at(self, queues: Sequence[str]) -> float | None:
+        with self._store.read() as db:
+            wait = Gates(db, self._clock.monotonic()).opens_in(queues)
+        return self._clock.now() + wait if wait is not None else None
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         if not settlements:
             return []
         now = self._clock.now()
         try:
-            applied = self._settle(settlements, now, trusting=True)
+            applied, opened = self._settle(settlements, now, trusting=True)
         except _LateError:
-            applied = self._settle(settlements, now, trusting=False)
+            applied, opened = self._settle(settlements, now, trusting=False)
         topics: list[Topic] = ["finished"]
-        if any(each.state not in FINAL for each in settlements):
+        if opened or any(each.state not in FINAL for each in settlements):
             # Also for those that are due later: a worker asleep until the next due job may have to rise earlier.
             topics.append("ready")
         ring(self._bells, *topics)
         return applied
 
-    def _settle(self, settlements: Sequence[Settlement], now: float, *, trusting: bool) -> list[bool]:
-        """Apply them in one transaction; ``trusting`` does plain successes in bulk and gives up if one is late."""
+    def _settle(self, settlements: Sequence[Settlement], now: float, *, trusting: bool) -> tuple[list[bool], bool]:
+        """Apply them in one transaction; ``trusting`` does plain successes in bulk and gives up if one is late.
+
+        Which were applied, and whether that lets something start that had to wait.
+        """
         ledger = Ledger(now)
         applied = [True] * len(settlements)
         plain: list[Row] = []
         durations: dict[str, list[float]] = {}
         with self._store.write(durable=False) as db:
+            free_keys(db, ledger, settlements)
             for index, each in enumerate(settlements):
                 if trusting and each.state is State.SUCCEEDED and not each.output:
                     lease = each.lease
@@ -145,7 +159,7 @@ class SqliteBroker:
                     for each_run in seconds:
                         ran(each_run)
             ledger.write(db)
-        return applied
+        return applied, ledger.opened
 
     # --- while it runs -------------------------------------------------------------------------------
 
@@ -183,7 +197,8 @@ class SqliteBroker:
         rescued = self._rescuer.rescue(now)
         promoted, expired, next_due = upkeep.advance(self._store, now)
         pruned = self._tidy(now)
-        if promoted or rescued:
+        # What expired may have stood before others with its key.
+        if promoted or rescued or expired:
             ring(self._bells, "ready")
         if expired or rescued:
             ring(self._bells, "finished")
@@ -216,7 +231,8 @@ class SqliteBroker:
         now = self._clock.now()
         ledger = Ledger(now)
         with self._store.write(durable=False) as db:
-            for seq, queue, attempt, _, _, cancel, *_ in rows(db, "held_by", {"worker": worker}):
+            for seq, queue, attempt, _, _, cancel, _, _, key in rows(db, "held_by", {"worker": worker}):
+                ledger.free(key)
                 give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
             db.execute(SQL["forget"], (worker,))
             ledger.write(db)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import apsw
@@ -10,12 +10,14 @@ import apsw
 from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Change
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Store, first, text_key
+from qtool.engine.brokers.sqlite.store import SQL, Store, first, rows, text_key
 from qtool.engine.brokers.sqlite.upkeep import forget_job
+from qtool.engine.limits import check_limit
 from qtool.engine.states import FINAL, State
 
 if TYPE_CHECKING:
     from qtool.engine.clock import Clock
+    from qtool.engine.limits import Scope
 
 Verb = Callable[[apsw.Connection, Ledger, str, int, str, State], Change]
 """What to do with one job: database, ledger, id, key, queue, state."""
@@ -72,6 +74,39 @@ class SqliteOperator:
         ring(self._bells, "control")
         return known
 
+    def limit(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        rate: float | None = None,
+        burst: int | None = None,
+    ) -> None:
+        check_limit(scope, concurrency, rate, burst)
+        with self._store.write(durable=True) as db:
+            db.execute(SQL["limit"], (scope, name, concurrency, rate, burst))
+        ring(self._bells, "ready")
+
+    def unlimit(self, scope: Scope, name: str) -> bool:
+        with self._store.write(durable=True) as db:
+            db.execute(SQL["unlimit"], (scope, text_key(name)))
+            changed = db.changes() > 0
+            db.execute(SQL["drop_limits"])
+        ring(self._bells, "ready")
+        return changed
+
+    def declare(self, rates: Mapping[str, float | None]) -> None:
+        with self._store.read() as db:
+            # Every worker says the same at every start: only what is new takes the write lock.
+            known = {row[1]: row[6] for row in rows(db, "limits") if row[0] == "task"}
+        new = [(task, rate) for task, rate in rates.items() if known.get(task) != rate]
+        if new:
+            with self._store.write(durable=True) as db:
+                db.executemany(SQL["declare"], new)
+                db.execute(SQL["drop_limits"])
+            ring(self._bells, "ready")
+
     def _each(self, ids: Sequence[str], verb: Verb) -> list[Change]:
         ledger = Ledger(self._clock.now())
         changes = []
@@ -81,9 +116,14 @@ class SqliteOperator:
                 if row is None:
                     changes.append(Change(id, None, None))
                 else:
-                    seq, queue, state = row
-                    changes.append(verb(db, ledger, id, seq, queue, State(state)))
+                    seq, queue, state, key, held = row
+                    change = verb(db, ledger, id, seq, queue, State(state))
+                    changes.append(change)
+                    if change.after is not change.before:
+                        ledger.leave(queue, state, key, held)
             ledger.write(db)
+        if ledger.opened:
+            ring(self._bells, "ready")
         return changes
 
 

@@ -2,8 +2,8 @@
 
 -- name: insert
 INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options,
-                  key, key_limit)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                  key, key_limit, held)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: holder
 SELECT id FROM jobs WHERE id = :id
@@ -13,12 +13,15 @@ WHERE unique_key = :unique AND unique_key IS NOT NULL AND finished_at IS NULL
 LIMIT 1;
 
 -- name: claimable
-SELECT queue FROM counters
+-- Queues with something ready, and how much of it no limit holds back.
+SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0)
+FROM counters AS r
 WHERE state = 'ready' AND n > 0 AND queue NOT IN (SELECT queue FROM paused)
 ORDER BY queue;
 
 -- name: claimable_in
-SELECT 1 FROM counters
+SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0)
+FROM counters AS r
 WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM paused WHERE queue = :queue);
 
 -- name: claim
@@ -26,6 +29,20 @@ WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM
 -- make a claim of a single job five times as long.
 SELECT id, task, queue, :token, attempt + 1, failures, crashes, body, options, seq, ready_at FROM jobs
 WHERE state = 'ready' AND held IS NULL AND queue = :queue
+ORDER BY priority DESC, ready_at, seq LIMIT :count;
+
+-- name: claim_limited
+-- The same, with what the limits ask for.
+SELECT id, task, queue, :token, attempt + 1, failures, crashes, body, options, seq, ready_at,
+       priority, key, key_limit, held FROM jobs
+WHERE state = 'ready' AND held IS NULL AND queue = :queue
+ORDER BY priority DESC, ready_at, seq LIMIT :count;
+
+-- name: claim_held
+-- What waits for the rate of a task.
+SELECT id, task, queue, :token, attempt + 1, failures, crashes, body, options, seq, ready_at,
+       priority, key, key_limit, held FROM jobs
+WHERE held = 'task' AND task = :task AND queue = :queue
 ORDER BY priority DESC, ready_at, seq LIMIT :count;
 
 -- name: start
@@ -47,12 +64,12 @@ GROUP BY queue, state;
 SELECT min(due_at) FROM jobs WHERE due_at IS NOT NULL;
 
 -- name: overdue
-SELECT seq, queue, state FROM jobs
+SELECT seq, queue, state, key, held FROM jobs
 WHERE expires_at <= :now AND expires_at IS NOT NULL AND finished_at IS NULL AND token IS NULL
 ORDER BY expires_at LIMIT 1000;
 
 -- name: finish_pending
-UPDATE jobs SET state = :state, finished_at = :now, due_at = NULL WHERE seq = :seq;
+UPDATE jobs SET state = :state, finished_at = :now, due_at = NULL, held = NULL WHERE seq = :seq;
 
 -- name: succeed
 UPDATE jobs
@@ -110,7 +127,7 @@ UPDATE workers SET least = :least, most = :most WHERE id = :worker AND info IS N
 DELETE FROM workers WHERE id = ?;
 
 -- name: held_by
-SELECT seq, queue, attempt, crashes, started_at, cancel, token, options FROM jobs
+SELECT seq, queue, attempt, crashes, started_at, cancel, token, options, key FROM jobs
 WHERE token IS NOT NULL AND worker = :worker
   AND queue IN (SELECT queue FROM counters WHERE state = 'running' AND n > 0);
 
@@ -132,7 +149,7 @@ SET state = :state, token = NULL, due_at = :due_at, finished_at = :finished_at, 
 WHERE seq = :seq;
 
 -- name: find_job
-SELECT seq, queue, state FROM jobs WHERE id = ?;
+SELECT seq, queue, state, key, held FROM jobs WHERE id = ?;
 
 -- name: state_of
 SELECT state FROM jobs WHERE seq = ?;
@@ -162,6 +179,86 @@ INSERT INTO paused (queue, at) VALUES (?, ?) ON CONFLICT DO NOTHING;
 -- name: resume
 DELETE FROM paused WHERE queue = ?;
 
+-- name: hold
+UPDATE jobs SET held = ? WHERE seq = ?;
+
+-- name: any_keyed_ready
+SELECT min(key) FROM jobs WHERE key IS NOT NULL AND state = 'ready';
+
+-- name: any_keyed_running
+SELECT min(key) FROM jobs WHERE key IS NOT NULL AND token IS NOT NULL;
+
+-- name: key_of
+SELECT key FROM jobs WHERE seq = ?;
+
+-- name: key_running
+SELECT count(*) FROM jobs WHERE key = ? AND key IS NOT NULL AND token IS NOT NULL;
+
+-- name: key_queue
+-- The next queue in which jobs wait for a slot of the key.
+SELECT queue FROM jobs
+WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held = 'key' AND queue > :after
+ORDER BY queue LIMIT 1;
+
+-- name: key_first
+-- The first of them, in the claim's own order.
+SELECT priority, ready_at, seq, key_limit FROM jobs
+WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held = 'key' AND queue = :queue
+ORDER BY priority DESC, ready_at, seq LIMIT 1;
+
+-- name: key_free
+-- Those that nothing holds back.
+SELECT -priority, ready_at, seq FROM jobs
+WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held IS NULL AND queue = :queue
+ORDER BY priority DESC, ready_at, seq LIMIT :count;
+
+-- name: key_ahead
+-- How many of those a new job would stand behind.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs
+    WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held IS NULL AND queue = :queue
+      AND priority >= :priority
+    LIMIT :count
+);
+
+-- name: held_task
+-- The next task whose jobs wait for its rate.
+SELECT task FROM jobs WHERE held = 'task' AND task > ? ORDER BY task LIMIT 1;
+
+-- name: held_task_in
+SELECT 1 FROM jobs WHERE held = 'task' AND task = ? AND queue = ? LIMIT 1;
+
+-- name: held_of_task
+SELECT count(*) FROM jobs WHERE held = 'task' AND task = ?;
+
+-- name: limits
+SELECT scope, name, explicit, concurrency, rate, burst, declared, used, used_at FROM limits ORDER BY scope, name;
+
+-- name: limited_queues
+SELECT name FROM limits WHERE scope = 'queue' AND concurrency IS NOT NULL;
+
+-- name: running_in
+SELECT n FROM counters WHERE state = 'running' AND queue = ?;
+
+-- name: limit
+INSERT INTO limits (scope, name, explicit, concurrency, rate, burst) VALUES (?, ?, 1, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET explicit = 1, concurrency = excluded.concurrency, rate = excluded.rate, burst = excluded.burst;
+
+-- name: unlimit
+UPDATE limits SET explicit = 0, concurrency = NULL, rate = NULL, burst = NULL
+WHERE scope = ? AND name = ? AND explicit = 1;
+
+-- name: declare
+INSERT INTO limits (scope, name, explicit, declared) VALUES ('task', ?, 0, ?)
+ON CONFLICT DO UPDATE SET declared = excluded.declared;
+
+-- name: drop_limits
+DELETE FROM limits WHERE explicit = 0 AND declared IS NULL;
+
+-- name: use_up
+UPDATE limits SET used = ?, used_at = ? WHERE scope = ? AND name = ?;
+
 -- name: count_up
 INSERT INTO counters (state, queue, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n;
 
@@ -186,14 +283,20 @@ DELETE FROM rollups WHERE span = :span AND at < :before;
 DELETE FROM counters WHERE n = 0;
 
 -- name: counters
-SELECT queue, state, n FROM counters;
+SELECT queue, state, n FROM counters WHERE state <> 'held';
+
+-- name: held_counts
+SELECT queue, n FROM counters WHERE state = 'held';
 
 -- name: paused
 SELECT queue FROM paused;
 
 -- name: oldest_ready
 SELECT min(ready_at) FROM (
-    SELECT (SELECT min(ready_at) FROM jobs WHERE state = 'ready' AND queue = :queue AND priority = p.value) AS ready_at
+    SELECT (
+        SELECT min(ready_at) FROM jobs
+        WHERE state = 'ready' AND held IS NULL AND queue = :queue AND priority = p.value
+    ) AS ready_at
     FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS p
 );
 
@@ -209,7 +312,11 @@ WHERE span IN (1, 60, 3600) AND at > ?1 - 3600 AND at + span > ?1 AND at < ?2;
 -- name: miscounted
 SELECT queue, state, coalesce(said, 0), coalesce(found, 0)
 FROM (SELECT queue, state, n AS said FROM counters WHERE n > 0)
-FULL JOIN (SELECT queue, state, count(*) AS found FROM jobs GROUP BY queue, state) USING (queue, state)
+FULL JOIN (
+    SELECT queue, state, count(*) AS found FROM jobs GROUP BY queue, state
+    UNION ALL
+    SELECT queue, 'held', count(*) FROM jobs WHERE held IS NOT NULL GROUP BY queue
+) USING (queue, state)
 WHERE said IS NOT found;
 
 -- name: prefix

@@ -88,7 +88,8 @@ class Rescuer:
             if silent and db.execute(SQL["beat_of"], (worker,)).get != beat:
                 return 0
             held = rows(db, "held_by", {"worker": worker})
-            for seq, queue, attempt, crashes, started_at, cancel, token, options in held:
+            for seq, queue, attempt, crashes, started_at, cancel, token, options, key in held:
+                ledger.free(key)
                 if started is not None and not started.has(seq, token):
                     give_back(db, ledger, seq, queue, attempt, cancel=bool(cancel))
                     continue

@@ -59,7 +59,7 @@ def job_info(row: tuple[Any, ...]) -> JobInfo:
         unique=unique,
         key=key,
         key_limit=key_limit or 1,
-        held=held,
+        held={"key": f"key:{key}", "task": f"task:{task}"}.get(held),
         tags=tags,
         parents=parents,
         policy=policy,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows, text_key
+from qtool.engine.brokers.sqlite.limits import Gates
+from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, floor_to
 from qtool.engine.states import FINAL, State
 
@@ -20,17 +21,10 @@ STRETCH = 1000
 """Rows a transaction of upkeep touches at most, so that nobody waits long for the write lock."""
 
 
-def claimable(db: apsw.Connection, queues: Sequence[str]) -> list[str]:
-    """Those of ``queues`` (of all, when empty) that a claim would find something in."""
-    if not queues:
-        return [queue for (queue,) in rows(db, "claimable")]
-    return [queue for queue in dict.fromkeys(queues) if first(db, "claimable_in", {"queue": text_key(queue)})]
-
-
-def anything_to_claim(store: Store, now: float, queues: Sequence[str]) -> bool:
+def anything_to_claim(store: Store, now: float, monotonic: float, queues: Sequence[str]) -> bool:
     """Whether a claim would find something, without taking the write lock: idle workers must not queue for it."""
     with store.read() as db:
-        if claimable(db, queues) if queues else first(db, "claimable"):
+        if any(True for _ in Gates(db, monotonic).open_queues(queues)):
             return True
         due = db.execute(SQL["next_due"]).get
         return isinstance(due, float) and due <= now
@@ -67,8 +61,9 @@ def promote(db: apsw.Connection, now: float, ledger: Ledger) -> int:
 def expire(db: apsw.Connection, now: float, ledger: Ledger) -> int:
     """A stretch of overdue jobs expires; how many."""
     overdue = rows(db, "overdue", {"now": now})
-    for seq, queue, state in overdue:
+    for seq, queue, state, key, held in overdue:
         db.execute(SQL["finish_pending"], {"state": "expired", "now": now, "seq": seq})
+        ledger.leave(queue, state, key, held)
         ledger.arrive(queue, state, State.EXPIRED)
     return len(overdue)
 
