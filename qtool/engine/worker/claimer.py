@@ -123,10 +123,14 @@ class Claimer:
     def _claim(self, want: int) -> None:
         try:
             leases = self._broker.claim(self._worker, self._options.queues, want, self._options.lease)
+            self.dry = len(leases) < want
+            self._take(leases)
+            if self.dry:
+                self.expect(self._broker.opens_at(self._options.queues))
         except BrokerError as error:
             self._health.failed(error)
-            return
-        self.dry = len(leases) < want
+
+    def _take(self, leases: list[Lease]) -> None:
         self.claimed += len(leases)
         self._floor.outbox.claimed += len(leases)
         if leases:
