@@ -132,9 +132,11 @@ def load_settings(
     )
 
 
-def open_adapter(settings: Settings, *, write: bool = False) -> Adapter:
-    """The broker that the settings name, open. Raises ReadOnlyContext for ``write`` where that is forbidden,
-    BrokerNotNamed, UnknownScheme, BrokerError."""
+def open_adapter(settings: Settings, *, write: bool = False, patience: float | None = None) -> Adapter:
+    """The broker that the settings name, open; ``patience`` as for :func:`~qtool.engine.registry.open_broker`.
+
+    Raises ReadOnlyContext for ``write`` where that is forbidden, BrokerNotNamed, UnknownScheme, BrokerError.
+    """
     if not settings.named and os.environ.get("QTOOL_BROKER_REQUIRED", "0") != "0":
         raise BrokerNotNamed
     if write and settings.read_only:
@@ -142,7 +144,7 @@ def open_adapter(settings: Settings, *, write: bool = False) -> Adapter:
     from qtool.engine.policy import Retention
     from qtool.engine.registry import open_broker
 
-    return open_broker(settings.broker, retention=Retention(**settings.retention))
+    return open_broker(settings.broker, retention=Retention(**settings.retention), patience=patience)
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> str:

@@ -122,11 +122,12 @@ def _state(adapter: Adapter) -> Iterator[CheckRow]:
 def _workers(adapter: Adapter, snapshot: Snapshot) -> Iterator[CheckRow]:
     from qtool.engine.filter import parse, quote
 
-    silent = [worker for worker in snapshot.workers if snapshot.at - worker.seen_at > LEASE_SECONDS]
+    silent = [worker for worker in snapshot.workers if worker.gone or snapshot.at - worker.seen_at > LEASE_SECONDS]
     alive = [worker for worker in snapshot.workers if worker not in silent]
     for worker in silent:
         held = adapter.inspector.count(parse(f"state:running worker={quote(worker.id)}"))
         found = f"{worker.id} on {worker.host} was last seen {format_duration(snapshot.at - worker.seen_at)} ago"
+        found = f"{worker.id} on {worker.host} is dead" if worker.gone else found
         advice = "Its jobs come back when the next worker starts: qtool worker"
         yield _warning("workers", f"{found}, holding {held:,} jobs", advice if held else None)
     running = sum(queue.counts.get(State.RUNNING, 0) for queue in snapshot.queues)
@@ -145,7 +146,8 @@ def _workers(adapter: Adapter, snapshot: Snapshot) -> Iterator[CheckRow]:
 
 
 def _queues(snapshot: Snapshot) -> Iterator[CheckRow]:
-    alive = [w for w in snapshot.workers if snapshot.at - w.seen_at <= LEASE_SECONDS and not w.stopping]
+    here = [worker for worker in snapshot.workers if not worker.gone and not worker.stopping]
+    alive = [worker for worker in here if snapshot.at - worker.seen_at <= LEASE_SECONDS]
     fine = 0
     for queue in snapshot.queues:
         ready = queue.counts.get(State.READY, 0)

@@ -48,11 +48,11 @@ class Common:
 
         return load_settings(broker=self.broker, context=self.context)
 
-    def adapter(self, *, write: bool = False) -> Adapter:
+    def adapter(self, *, write: bool = False, patience: float | None = None) -> Adapter:
         """The broker these options name, open; a context manager. Raises ReadOnlyContext, BrokerError."""
         from qtool.config import open_adapter
 
-        return open_adapter(self.settings(), write=write)
+        return open_adapter(self.settings(), write=write, patience=patience)
 
     def out(self, *, keep_going: bool = False) -> Output:
         """Stdout and stderr as these options want them; ``keep_going`` survives a closed pipe (for what acts)."""

@@ -29,6 +29,12 @@ _BATCHES = 1000
 _PATIENCE = 5.0
 """Seconds that a slow reader is waited for at the end."""
 
+SHORTEST_LEASE = 1.0
+"""Seconds."""
+
+PATIENCE = 1.0
+"""Seconds that the worker's one thread waits for another process; while it does, it sees to nothing else."""
+
 POOLS = ("process", "thread", "async")
 
 
@@ -55,6 +61,10 @@ def command(
         typer.Option(
             "--drain-timeout", metavar="DURATION", help="How long running jobs may go on after a signal. [for ever]"
         ),
+    ] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option("--lease", metavar="DURATION", help="How long its claims hold without a sign of life. [30s]"),
     ] = None,
 ) -> int:
     """Run jobs.
@@ -86,8 +96,20 @@ def command(
         burst=burst,
         max_jobs=max_jobs,
         drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,
+        lease=_lease(lease),
     )
     return _run(common, options)
+
+
+def _lease(said: str | None) -> float:
+    """Seconds. Raises BadDuration, UsageError."""
+    from qtool.engine.broker import LEASE_SECONDS
+    from qtool.engine.times import parse_duration
+
+    seconds = parse_duration(said) if said else LEASE_SECONDS
+    if seconds < SHORTEST_LEASE:
+        raise UsageError(why=f"A lease of {said} is too short to be renewed in time: use {SHORTEST_LEASE:g}s or more.")
+    return seconds
 
 
 def _cores() -> int:
@@ -101,7 +123,7 @@ def _run(common: Common, options: WorkerOptions) -> int:
 
     # What happens to jobs goes on when nobody reads the events any more.
     out = common.out(keep_going=True)
-    with common.adapter(write=True) as adapter, out.progress("jobs") as line:
+    with common.adapter(write=True, patience=PATIENCE) as adapter, out.progress("jobs") as line:
         talk = _Talk(out, line, adapter, options)
         _stay_here(common.settings().broker, adapter.url)
         worker = Worker(adapter, options, talk)

@@ -99,6 +99,8 @@ class WorkerInfo(Value, kw_only=True):
     succeeded: int = 0
     failed: int = 0
     stopping: bool = False
+    gone: bool = False
+    """It is known to be dead, with all of its processes; what it held has not been taken back yet."""
 
 
 class Bell(Protocol):

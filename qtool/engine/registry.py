@@ -15,10 +15,11 @@ ADAPTERS: dict[str, str] = {
 """Names, not imports: opening one broker loads no other's client."""
 
 
-def open_broker(url: str, *, retention: Retention = KEEP) -> Adapter:
+def open_broker(url: str, *, retention: Retention = KEEP, patience: float | None = None) -> Adapter:
     """The adapter for ``url``: ``sqlite:///abs/file.db``, ``sqlite:rel.db``, a plain path, or ``memory:``.
 
-    ``retention`` says how long finished jobs are kept by who upkeeps the queues. Raises UnknownScheme, BrokerError.
+    ``retention`` says how long finished jobs are kept by who upkeeps the queues; ``patience`` for how many seconds a
+    call waits for another process before it raises BrokerBusy. Raises UnknownScheme, BrokerError.
     """
     scheme, colon, _ = url.partition(":")
     if not colon or "/" in scheme:
@@ -27,6 +28,6 @@ def open_broker(url: str, *, retention: Retention = KEEP) -> Adapter:
         module, _, name = ADAPTERS[scheme].partition(":")
     except KeyError:
         raise UnknownScheme(scheme=scheme, known=", ".join(ADAPTERS)) from None
-    adapter = getattr(import_module(module), name)(url, retention=retention)
+    adapter = getattr(import_module(module), name)(url, retention=retention, patience=patience)
     assert isinstance(adapter, Adapter)
     return adapter

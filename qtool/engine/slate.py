@@ -58,6 +58,23 @@ def _started(data: bytes) -> Started:
     return Started(frozenset(mark for (mark,) in _MARK.iter_unpack(data[:whole]) if mark))
 
 
+def is_abandoned(path: str) -> bool:
+    """Whether nobody lives behind the slate at ``path`` any more; False also where there is none."""
+    try:
+        # Whoever looks shares the lock: it keeps out nobody who looks, and a rescuer for a moment at most.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return bool(os.fstat(fd).st_nlink)
+    finally:
+        os.close(fd)
+
+
 class FileSlate:
     """The worker's side: created and locked by the supervisor, attached by its children."""
 

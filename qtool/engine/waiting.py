@@ -94,7 +94,8 @@ def as_they_stop(adapter: Adapter, ids: Sequence[str], *, timeout: float) -> Ite
             bell.wait(min(POLL_SECONDS, left))
     if running:
         snapshot = adapter.inspector.snapshot()
-        seen = {worker.id for worker in snapshot.workers if snapshot.at - worker.seen_at < LEASE_SECONDS}
+        here = [worker for worker in snapshot.workers if not worker.gone]
+        seen = {worker.id for worker in here if snapshot.at - worker.seen_at < LEASE_SECONDS}
         for job in running:
             yield Change(job.id, State.RUNNING, State.RUNNING, f"{ASKED_TO_STOP}; still running{_why(job, seen)}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.states import State
+from qtool.engine.states import Event, State
 from qtool.engine.times import format_duration
 from qtool.output import clean
-from qtool.views.jobs import Error, JobDetail, JobRow, what
+from qtool.views.jobs import AttemptView, Error, JobDetail, JobRow, what
 from qtool.views.text import ago, state_style
 
 if TYPE_CHECKING:
@@ -40,9 +40,22 @@ def print_card(row: JobDetail, result: str | None, console: Console) -> None:
         _error(console, "error", row.error)
     for attempt in row.attempts:
         console.print()
-        took = format_duration((attempt.finished_at - attempt.started_at).total_seconds())
-        told = f"{attempt.event} after {took}, {ago(attempt.finished_at)}, on {attempt.worker}"
+        took = _took(attempt.started_at, attempt.finished_at)
+        told = f"{_event(attempt)} after {took}, {ago(attempt.finished_at)}, on {attempt.worker}"
         _fact(console, f"attempt {attempt.attempt}", f"{told}: {attempt.error}" if attempt.error else told)
+
+
+def _took(began: datetime, ended: datetime) -> str:
+    """How long; by a clock that was set back in between it may have ended before it began."""
+    return format_duration(max(0.0, (ended - began).total_seconds()))
+
+
+def _event(attempt: AttemptView) -> str:
+    """What ended an attempt: a lost lease is its worker's, or its process took it down."""
+    if attempt.event != Event.LEASE_LOST:
+        return str(attempt.event)
+    lost = attempt.error is not None and attempt.error.type == "WorkerLost"
+    return "its worker was lost" if lost else "crashed"
 
 
 def _facts(row: JobRow) -> Iterator[tuple[str, str]]:
@@ -71,7 +84,7 @@ def _facts(row: JobRow) -> Iterator[tuple[str, str]]:
 def _finished(row: JobRow) -> str:
     if row.finished_at is None or row.started_at is None:
         return _when(row.finished_at)
-    return f"{_when(row.finished_at)}, took {format_duration((row.finished_at - row.started_at).total_seconds())}"
+    return f"{_when(row.finished_at)}, took {_took(row.started_at, row.finished_at)}"
 
 
 def _attempts(row: JobRow) -> str:

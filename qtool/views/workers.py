@@ -16,8 +16,8 @@ class WorkerRow:
     """A worker as it last described itself."""
 
     id: str
-    state: Literal["idle", "busy", "stopping", "silent"]
-    """``silent``: no heartbeat for longer than a lease."""
+    state: Literal["idle", "busy", "stopping", "silent", "dead"]
+    """``silent``: no heartbeat for longer than a lease; ``dead``: killed, and its jobs are yet to be taken back."""
     host: str
     pid: int
     queues: list[str]
@@ -40,7 +40,9 @@ class WorkerRow:
     def of(cls, info: WorkerInfo, now: float) -> WorkerRow:
         """The row of a worker, seen from ``now``."""
         silent = now - info.seen_at > LEASE_SECONDS
-        state: Any = "silent" if silent else "stopping" if info.stopping else "busy" if info.busy else "idle"
+        state: Any = "stopping" if info.stopping else "busy" if info.busy else "idle"
+        if silent or info.gone:
+            state = "dead" if info.gone else "silent"
         return cls(
             id=info.id,
             state=state,
@@ -57,7 +59,7 @@ class WorkerRow:
         )
 
 
-_WORKER_STYLES = {"idle": "green", "busy": "cyan", "stopping": "yellow", "silent": "red"}
+_WORKER_STYLES = {"idle": "green", "busy": "cyan", "stopping": "yellow", "silent": "red", "dead": "red"}
 
 WORKERS = Table(
     WorkerRow,

@@ -237,6 +237,7 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         "doctor": ["doctor"],
         "context": ["context", "list"],
         "cancel": ["cancel", waiting[0], "nope"],
+        "kill": ["kill", waiting[1], "nope"],
         "retry": ["retry", dead],
         "pause": ["pause", "q"],
         "resume": ["resume", "q"],

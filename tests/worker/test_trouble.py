@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import apsw
 import pytest
 
+from qtool.engine.job import Policy
 from qtool.engine.states import State
-from tests.worker.conftest import Shop, alive, children_of, eventually
+from tests.worker.conftest import ROOT, Shop, alive, children_of, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -81,3 +87,61 @@ def test_what_runs_is_stopped_before_a_lease_that_cannot_be_renewed_runs_out(sho
     assert all(shop.job(id).attempt == 1 for id in ahead)
     eventually(lambda: int(pid_file.read_text()) != command_pid)
     assert (shop.job(command).crashes, shop.job(command).attempt) == (0, 1)
+
+
+def test_a_locked_file_does_not_hold_up_the_worker_s_other_business(shop: Shop) -> None:
+    """It answers a signal, ends a run in time, and stores everything when it can."""
+    gate = shop.gate()
+    pid_file = shop.directory / "pid"
+    late = shop.command(f"echo $$ > {pid_file}; exec sleep 600", shell=True, policy=Policy(timeout=2.0))
+    worker = shop.start("-j", "2")
+    eventually(lambda: gate.exists() and pid_file.exists() and pid_file.read_text().strip())
+    lock = apsw.Connection(str(shop.directory / "shop.db"))
+    lock.execute("BEGIN IMMEDIATE")
+    try:
+        began = time.monotonic()
+        eventually(lambda: not alive(int(pid_file.read_text())), within=6)
+        worker.terminate()
+        eventually(lambda: "Stopping: " in shop.stderr, within=4)
+        assert time.monotonic() - began < 9
+        gate.rmdir()
+    finally:
+        lock.execute("ROLLBACK")
+        lock.close()
+    assert worker.wait(20) == 0
+    assert shop.count(State.SUCCEEDED) == 1
+    assert (shop.job(late).state, shop.job(late).reason) == (State.DEAD, "timeout")
+    assert "for 1 s" in shop.stderr
+
+
+def test_a_worker_starts_and_signs_off_though_the_file_is_locked_for_a_while(shop: Shop) -> None:
+    lock = apsw.Connection(str(shop.directory / "shop.db"))
+    lock.execute("BEGIN IMMEDIATE")
+    worker = shop.start("--burst", apps=False)
+    time.sleep(3)
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert worker.wait(20) == 0, shop.stderr
+    assert shop.adapter.inspector.snapshot().workers == ()
+
+
+def test_a_killed_worker_is_shown_as_dead_at_once_and_its_crash_as_a_crash(shop: Shop) -> None:
+    shop.add("crash", "segfault", policy=Policy())
+    crashed = shop.add("crash", "segfault")
+    gate = shop.gate()
+    worker = shop.start("-j", "1")
+    eventually(gate.exists)
+    worker.kill()
+    worker.wait()
+    shown = eventually(lambda: look(shop, "workers") if '"state":"dead"' in look(shop, "workers") else None, within=2)
+    assert '"state":"dead"' in shown
+    text = look(shop, "show", crashed, "-o", "table")
+    assert "crashed after " in text
+    assert "lease lost" not in text
+
+
+def look(shop: Shop, *words: str) -> str:
+    command = [sys.executable, "-m", "qtool", words[0], "-b", shop.url, *words[1:]]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"}
+    ).stdout

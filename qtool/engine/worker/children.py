@@ -178,8 +178,11 @@ class Children:
             for serial in child.jobs:
                 run = self._runs.of(child, serial)
                 run.why = run.why or Why.UNRENEWED
+        # What nobody was told the start of began when the process got it, or ended what was before it.
+        clock = self._floor.clock
+        began = clock.now() - (clock.monotonic() - child.moved_at)
         for serial, lease in child.jobs.items():
-            self._bury(lease, self._runs.pop(serial, None), failure)
+            self._bury(lease, self._runs.pop(serial, None), failure, began)
         # Who waits to kill it for one of them must find none: its number may be another process's by then.
         child.jobs.clear()
         if child.stage is Stage.STARTING:
@@ -189,10 +192,10 @@ class Children:
                 raise PoolBroken(why=failure.message)
         self.fit()
 
-    def _bury(self, lease: Lease, run: Run | None, failure: Failure) -> None:
+    def _bury(self, lease: Lease, run: Run | None, failure: Failure, began: float) -> None:
         outbox = self._floor.outbox
         if run is None:
-            outbox.end(lease, Fail(failure, crashed=True))
+            outbox.end(lease, Fail(failure, crashed=True), started=began)
             return
         run.over = True
         if run.why is Why.LOST:
@@ -200,7 +203,8 @@ class Children:
             return
         run.forced = True
         outcome = run.killed(grace=self._floor.grace) or Fail(failure, crashed=True)
-        outbox.end(lease, outcome, run.policy, run.started_at, run.output.take(), run.fate(outcome))
+        started = run.started_at if run.started_at is not None else began
+        outbox.end(lease, outcome, run.policy, started, run.output.take(), run.fate(outcome))
 
     def close(self) -> None:
         """End the processes; nothing runs in them any more."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtool.errors import BrokerBusy
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,6 +15,24 @@ if TYPE_CHECKING:
 
 _FIRST, _LONGEST = 0.1, 5.0
 """Seconds until a broker that failed is asked again, at first and at most."""
+
+
+FIRM = 10.0
+"""Seconds for which the first word to a broker and the last one are said again while it is busy."""
+
+
+def firmly(clock: Clock, call: Callable[[], object]) -> None:
+    """Make a call that nothing goes on without. Raises BrokerError."""
+    until = clock.monotonic() + FIRM
+    while True:
+        try:
+            call()
+        except BrokerBusy:
+            # It has waited for a while already.
+            if clock.monotonic() >= until:
+                raise
+        else:
+            return
 
 
 class Health:
@@ -27,6 +47,11 @@ class Health:
         """Monotonic; None while it answers."""
         self.retry_at = 0.0
         """Not to be asked before this monotonic time."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether the broker is left alone for now."""
+        return self._clock.monotonic() < self.retry_at
 
     def failed(self, error: BrokerError) -> None:
         """Keep everything, and try again a little later, and later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtool.engine.worker.health import firmly
 from qtool.engine.worker.runs import Why
 from qtool.errors import BrokerError
 
@@ -55,8 +56,9 @@ class Leases:
 
     def open(self) -> None:
         """Introduce the worker. Raises BrokerError."""
-        started = self._floor.clock.monotonic()
-        self._broker.extend(self._describe(), [], self._seconds)
+        clock = self._floor.clock
+        firmly(clock, lambda: self._broker.extend(self._describe(), [], self._seconds))
+        started = clock.monotonic()
         self._board.be_patient(WATCH * self._seconds)
         self._renewed(started)
         self._floor.reactor.after(self._seconds / 3, self._heartbeat)

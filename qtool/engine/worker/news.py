@@ -34,6 +34,9 @@ class News:
             self._runs.append(run)
 
     def _report(self) -> None:
+        if self._health.resting:
+            self._reactor.at(self._health.retry_at, self._report)
+            return
         runs, self._runs = self._runs, []
         reports = [run.report() for run in runs if run.unreported and run.why is not Why.LOST and not run.over]
         if reports:

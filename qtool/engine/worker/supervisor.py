@@ -16,7 +16,7 @@ from qtool.engine.worker.claimer import Claimer
 from qtool.engine.worker.commands import Commands
 from qtool.engine.worker.finish import Finish
 from qtool.engine.worker.floor import Floor
-from qtool.engine.worker.health import Health
+from qtool.engine.worker.health import Health, firmly
 from qtool.engine.worker.leases import Leases
 from qtool.engine.worker.news import News
 from qtool.engine.worker.options import Listener, Silence, Summary, WorkerOptions
@@ -147,7 +147,7 @@ class Worker:
         self._commands.keeper.close()
         self._outbox.tell()
         try:
-            self._broker.leave(self.id)
+            firmly(self._clock, lambda: self._broker.leave(self.id))
         except BrokerError as error:
             self._listener.say(
                 f"could not sign off ({error}); what this worker held is taken back when its lease runs out"

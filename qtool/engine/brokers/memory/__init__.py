@@ -37,6 +37,7 @@ def open_memory(
     *,
     clock: Clock | None = None,
     retention: Retention = KEEP,
+    patience: float | None = None,  # noqa: ARG001 - nobody else can hold it for long
     broker: Callable[[Store], MemoryBroker] = MemoryBroker,
 ) -> Adapter:
     """A new, empty store in memory; ``url`` only names it. ``broker`` makes the side that moves jobs."""

@@ -25,12 +25,14 @@ def path_of(url: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def open_sqlite(url: str, *, clock: Clock | None = None, retention: Retention = KEEP) -> Adapter:
+def open_sqlite(
+    url: str, *, clock: Clock | None = None, retention: Retention = KEEP, patience: float | None = None
+) -> Adapter:
     """Open or create the file. Raises BrokerError and its kin."""
     clock = clock or SystemClock()
     path = path_of(url)
     url = f"sqlite://{path}"
-    store = Store(path, url)
+    store = Store(path, url, patience)
     return Adapter(
         url=url,
         capabilities=CAPABILITIES,

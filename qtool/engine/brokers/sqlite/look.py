@@ -15,6 +15,7 @@ from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.limits import Limit
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
+from qtool.engine.slate import is_abandoned
 from qtool.engine.states import Event, State
 from qtool.errors import AmbiguousJob, BrokerCorrupt, UnknownJob
 
@@ -61,7 +62,9 @@ class SqliteInspector:
             }
             held: dict[str, int] = dict(rows(db, "held_counts"))
             limits = {each.name: each for each in said(db) if each.scope == "queue"}
-            workers = tuple(worker_from_json(info) for *_, info in rows(db, "workers") if info)
+            here = [(id, info) for id, _, _, info in rows(db, "workers") if info]
+        slates = f"{self._store.directory}/workers"
+        workers = tuple(worker_from_json(info, gone=is_abandoned(f"{slates}/{id}")) for id, info in here)
         queues = tuple(
             _stats(
                 queue,

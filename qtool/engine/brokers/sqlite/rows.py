@@ -93,8 +93,9 @@ def worker_to_json(worker: WorkerInfo) -> str:
     return json.dumps({name: getattr(worker, name) for name in WorkerInfo.__slots__})
 
 
-def worker_from_json(text: str) -> WorkerInfo:
+def worker_from_json(text: str, *, gone: bool) -> WorkerInfo:
     """The worker in a row."""
     said: dict[str, Any] = json.loads(text)
+    said["gone"] = gone
     said["queues"] = tuple(said["queues"])
     return WorkerInfo(**said)

@@ -85,10 +85,14 @@ MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql")
 class Store:
     """One open file. Its connection belongs to one process: after a fork the child opens its own."""
 
-    def __init__(self, path: str, url: str) -> None:
-        """Open or create the file at ``path``. Raises BrokerError and its kin."""
+    def __init__(self, path: str, url: str, patience: float | None = None) -> None:
+        """Open or create the file at ``path``; ``patience`` instead of :data:`BUSY_SECONDS`.
+
+        Raises BrokerError and its kin.
+        """
         self.path = path
         self.url = url
+        self._patience = BUSY_SECONDS if patience is None else patience
         if "\0" in path:
             raise BadName(what="file", name=path, why="it has a NUL in it")
         self.directory = f"{os.path.realpath(path)}.d"
@@ -180,7 +184,7 @@ class Store:
                 with suppress(apsw.BusyError):
                     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             finally:
-                db.set_busy_timeout(int(BUSY_SECONDS * 1000))
+                db.set_busy_timeout(int(self._patience * 1000))
 
     def integrity(self) -> list[str]:
         """What SQLite's own check finds wrong."""
@@ -197,7 +201,7 @@ class Store:
             filesystem.prepare_file(self.path)
             db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
             try:
-                db.set_busy_timeout(int(BUSY_SECONDS * 1000))
+                db.set_busy_timeout(int(self._patience * 1000))
                 # Whoever closes last need not wait for a checkpoint: a one-job command ends at once. And the WAL stays
                 # where another process may still be reading it.
                 db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -262,7 +266,7 @@ class Store:
 
     def _meaning(self, error: apsw.Error) -> BrokerError:
         if isinstance(error, apsw.BusyError):
-            return BrokerBusy(url=self.url, seconds=BUSY_SECONDS)
+            return BrokerBusy(url=self.url, seconds=self._patience)
         if isinstance(error, apsw.ReadOnlyError):
             return BrokerReadOnly(url=self.url, why="the file or its directory is read-only")
         if isinstance(error, apsw.CorruptError):
