@@ -74,6 +74,16 @@ class WorkerDefaults(Value, kw_only=True):
     """Functions around every run, as ``module:function``; the first is outermost, the apps' own are inside."""
     drain_timeout: float | None = None
     """How long running jobs may go on after a signal, in seconds; for ever where nothing says."""
+    on_finish: str | None = None
+    """A command that /bin/sh runs for each job that has ended."""
+    on_finish_state: tuple[str, ...] = ()
+    """Only for jobs that ended so: ``succeeded``, ``dead``, ``cancelled``."""
+    metrics: str | None = None
+    """``HOST:PORT`` to serve metrics for Prometheus at."""
+    log_format: str | None = None
+    """What the worker's stderr is: ``text``, or ``json`` with an object a line."""
+    log_level: str | None = None
+    """The least that is said: ``debug``, ``info``, ``warning`` or ``error``."""
 
 
 class Settings(Value, kw_only=True):
@@ -303,7 +313,7 @@ class _Reader:
 
     def worker(self) -> WorkerDefaults:
         fields = dict(self._fields("worker", self._table("worker"), _WORKER))
-        for name in ("queues", "app", "middleware"):
+        for name in ("queues", "app", "middleware", "on_finish_state"):
             if name in fields:
                 fields[name] = self._strings(f"worker.{name}", fields[name])
         if "drain_timeout" in fields:
@@ -336,6 +346,11 @@ _WORKER: dict[str, type | tuple[type, ...]] = {
     "app": (str, list),
     "middleware": (str, list),
     "drain_timeout": (str, int, float),
+    "on_finish": str,
+    "on_finish_state": (str, list),
+    "metrics": str,
+    "log_format": str,
+    "log_level": str,
 }
 _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",

@@ -98,6 +98,10 @@ class HookFailed(QtoolError):
     """{hook} failed, and no job runs before it has succeeded: {why}."""
 
 
+class MetricsUnavailable(QtoolError):
+    """Metrics cannot be served at {where}: {why}."""
+
+
 class BadConfig(UsageError):
     """{path} cannot be used: {why}."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from qtool.cli import build_root
 from qtool.engine.filter import parse
+from qtool.engine.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,3 +105,24 @@ def test_named_tests_exist(path: Path) -> None:
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text(encoding="utf-8")):
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+
+
+UNIT = ROOT / "examples/systemd/qtool-worker.service"
+
+
+def test_the_unit_starts_what_can_be_typed() -> None:
+    """And what systemd itself makes of the file, where it is installed."""
+    settings = [line.partition("=") for line in UNIT.read_text().splitlines() if line[:1].isalpha()]
+    said = {name: value for name, _, value in settings}
+    program, *words = shlex.split(said["ExecStart"])
+    assert program.endswith("/qtool")
+    check(words)
+    drain = words[words.index("--drain-timeout") + 1]
+    assert parse_duration(drain) < parse_duration(said["TimeoutStopSec"] + "s")
+    assert (said["Type"], said["KillMode"]) == ("notify", "mixed")
+    assert all(name.isidentifier() and name[0].isupper() for name in said)
+    if verify := shutil.which("systemd-analyze"):
+        done = subprocess.run([verify, "verify", str(UNIT)], capture_output=True, text=True, check=False)
+        # The program and the user are the reader's: only what it says of the file itself counts.
+        assert "Unknown" not in done.stderr
+        assert "Failed to parse" not in done.stderr

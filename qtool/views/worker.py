@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtool.tables import Column, Table
 
 if TYPE_CHECKING:
+    from qtool.engine.job import Settlement
     from qtool.engine.worker.options import Summary, WorkerEvent
 
 
@@ -26,6 +27,8 @@ class WorkerEventRow:
     seconds: float | None
     """How long the attempt ran."""
     error: str | None
+    reason: str | None
+    """Why it is dead."""
 
 
 def event_row(event: WorkerEvent) -> WorkerEventRow:
@@ -39,7 +42,15 @@ def event_row(event: WorkerEvent) -> WorkerEventRow:
         attempt=event.attempt,
         seconds=event.seconds,
         error=event.error,
+        reason=event.reason,
     )
+
+
+def ended_row(settlement: Settlement) -> WorkerEventRow:
+    """The row of an attempt that has ended."""
+    from qtool.engine.worker.outbox import ended
+
+    return event_row(ended(settlement))
 
 
 def account(summary: Summary) -> str:

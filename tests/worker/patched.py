@@ -11,7 +11,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtool import errors
 from qtool.engine.broker import Adapter
@@ -19,6 +19,9 @@ from qtool.engine.registry import open_broker
 from qtool.engine.worker.options import Silence, WorkerOptions
 from qtool.engine.worker.readahead import ReadAhead
 from qtool.engine.worker.supervisor import Worker
+
+if TYPE_CHECKING:
+    from qtool.engine.job import Lease
 
 SAID = {"why": "on demand", "seconds": 0}
 
@@ -43,7 +46,7 @@ class Failing:
 class Voice(Silence):
     """Says it on stderr."""
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, lease: Lease | None = None) -> None:
         print(message, file=sys.stderr, flush=True)
 
 

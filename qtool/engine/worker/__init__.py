@@ -11,6 +11,7 @@ The supervisor, one thread that runs no user code:
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker
     leases, upkeep                        the heartbeat, and what every worker does for the broker
     stopping, finish                      the stages of a stop, and when the work is done
+    notify                                what systemd is told
     options                               what a worker is told and what it tells
 
 A pool's process, a fresh interpreter with the user's modules: ``child``, ``link``, ``slots`` (processes and threads),

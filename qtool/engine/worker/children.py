@@ -63,6 +63,8 @@ class Children:
         """Slots that are kept for jobs which run alone, while the processes for these start."""
         self.stops = Stops(floor, self.all, runs)
         self._inbox = Inbox(floor, runs, self.stops, self.greeted, self.emptied)
+        self.deaths = 0
+        """Processes that ended otherwise than they were told to."""
         self.opened = False
         self.closing = False
         """Those that die are not replaced."""
@@ -170,6 +172,7 @@ class Children:
             reactor.unwatch(fd)
         self._starter.forget(child)
         failure = child.reap()
+        self.deaths += child.stage is not Stage.LEAVING or bool(child.jobs)
         self.all.remove(child)
         self._places.give(*child.places)
         cut = self._starter.was_cut(child)

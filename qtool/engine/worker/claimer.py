@@ -51,6 +51,8 @@ class Claimer:
         """Commands that were claimed and have not started; what the pool's tasks are is in its backlog."""
         self.claimed = 0
         """Jobs claimed so far, but for those given back."""
+        self.claims = 0
+        """Questions to the broker."""
         self.dry = False
         """The last claim got less than it asked for."""
         self.closed = False
@@ -123,6 +125,7 @@ class Claimer:
     def _claim(self, want: int) -> None:
         try:
             leases = self._broker.claim(self._worker, self._options.queues, want, self._options.lease)
+            self.claims += 1
             self.dry = len(leases) < want
             self._take(leases)
             if self.dry:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qtool.engine.clock import Clock
 from qtool.engine.value import Value
 from qtool.engine.worker.news import News
+from qtool.engine.worker.options import Say
 from qtool.engine.worker.outbox import Outbox
 from qtool.engine.worker.reactor import Reactor
 
@@ -18,7 +19,7 @@ class Floor(Value, kw_only=True):
     reactor: Reactor
     outbox: Outbox
     news: News
-    say: Callable[[str], None]
+    say: Say
     """Tell a person."""
     learn: Callable[[int, float], None]
     """Runs ended, so many, which took so many seconds in all."""

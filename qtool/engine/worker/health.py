@@ -45,6 +45,8 @@ class Health:
         self._patience = 0.0
         self.failing_since: float | None = None
         """Monotonic; None while it answers."""
+        self.failures = 0
+        """Calls that failed."""
         self.retry_at = 0.0
         """Not to be asked before this monotonic time."""
 
@@ -56,6 +58,7 @@ class Health:
     def failed(self, error: BrokerError) -> None:
         """Keep everything, and try again a little later, and later."""
         now = self._clock.monotonic()
+        self.failures += 1
         if self.failing_since is None:
             self.failing_since = now
             self._say(f"{error} The worker keeps its outcomes and tries again.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.value import Value
+
+if TYPE_CHECKING:
+    from qtool.engine.job import Lease
 
 PoolKind = Literal["process", "thread", "async"]
 
@@ -46,6 +49,8 @@ class WorkerEvent(Value, kw_only=True):
     seconds: float | None = None
     """How long the attempt ran."""
     error: str | None = None
+    reason: str | None = None
+    """Why it is dead."""
 
 
 class Summary(Value, kw_only=True):
@@ -84,6 +89,23 @@ class Summary(Value, kw_only=True):
         return not self.killed and not self.abandoned
 
 
+class Vitals(Value, kw_only=True):
+    """How the worker itself is doing: what it counted so far, and two gauges."""
+
+    running: int
+    slots: int
+    claims: int
+    """Questions to the broker for jobs."""
+    claimed: int
+    batches: int
+    """Times that outcomes were stored."""
+    broker_errors: int
+    late: int
+    deaths: int
+    """Processes of the pool that ended otherwise than they were told to."""
+    rescued: int
+
+
 class Listener(Protocol):
     """Whoever wants to know. Called from the worker's only thread: return at once."""
 
@@ -92,13 +114,19 @@ class Listener(Protocol):
 
     def events(self, batch: list[WorkerEvent]) -> None: ...
 
-    def say(self, message: str) -> None:
-        """Something a person should read."""
+    def say(self, message: str, lease: Lease | None = None) -> None:
+        """Something a person should read, about a job if there is a lease."""
         ...
 
     def progress(self, summary: Summary) -> None:
         """Called a few times a second while jobs end."""
         ...
+
+
+class Say(Protocol):
+    """A listener's :meth:`Listener.say`."""
+
+    def __call__(self, message: str, lease: Lease | None = None) -> None: ...
 
 
 class Silence:
@@ -108,6 +136,6 @@ class Silence:
 
     def events(self, batch: list[WorkerEvent]) -> None: ...
 
-    def say(self, message: str) -> None: ...
+    def say(self, message: str, lease: Lease | None = None) -> None: ...
 
     def progress(self, summary: Summary) -> None: ...

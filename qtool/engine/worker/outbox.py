@@ -13,7 +13,7 @@ from qtool.engine.worker.options import Listener, Summary, WorkerEvent
 from qtool.errors import BrokerError, QtoolError, Undecodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qtool.engine.broker import Broker
     from qtool.engine.clock import Clock
@@ -63,6 +63,10 @@ class Outbox:
         """Of what waits, by the lease's key and token."""
         self.late = 0
         """Outcomes of runs whose lease was lost: refused by the broker, or known before they got there."""
+        self.batches = 0
+        """How many times outcomes were stored."""
+        self.watchers: Sequence[Callable[[list[Settlement]], None]] = ()
+        """Called with the outcomes that were stored."""
         self.events: list[WorkerEvent] | None = [] if listener.wants_events else None
 
     def done(
@@ -167,11 +171,12 @@ class Outbox:
             )
             # If not even this can be stored, it is the broker that fails.
             applied = self._broker.settle([settlement])
-            self._listener.say(f"job {lease.id} ({lease.task}) is dead: {failure.message}")
+            self._listener.say(f"job {lease.id} ({lease.task}) is dead: {failure.message}", lease)
         return self._stored([settlement], applied)
 
     def _stored(self, batch: list[Settlement], applied: list[bool]) -> float | None:
         """Count what the broker has taken; when the first of it will be due again, if any will."""
+        self.batches += 1
         if not all(applied):
             self.late += applied.count(False)
             for settlement, stands in zip(batch, applied, strict=True):
@@ -187,7 +192,9 @@ class Outbox:
             else:
                 self.fates[fate] += 1
         if self.events is not None:
-            self.events += map(_ended, batch)
+            self.events += map(ended, batch)
+        for watch in self.watchers:
+            watch(batch)
         return min((due for settlement in others if (due := _due(settlement)) is not None), default=None)
 
     def tell(self) -> None:
@@ -230,7 +237,8 @@ def _event(lease: Lease, at: float, kind: str) -> WorkerEvent:
     return WorkerEvent(at=at, kind=kind, id=lease.id, task=lease.task, queue=lease.queue, attempt=lease.attempt)
 
 
-def _ended(settlement: Settlement) -> WorkerEvent:
+def ended(settlement: Settlement) -> WorkerEvent:
+    """The event that an attempt has ended."""
     lease = settlement.lease
     return WorkerEvent(
         at=settlement.at,
@@ -241,4 +249,5 @@ def _ended(settlement: Settlement) -> WorkerEvent:
         attempt=lease.attempt,
         seconds=max(0.0, settlement.at - settlement.started_at),
         error=str(settlement.failure) if settlement.failure is not None else None,
+        reason=settlement.reason,
     )

@@ -50,7 +50,8 @@ class Stops:
         what = "is over its time limit" if run.why is Why.TIMEOUT else "was asked to stop"
         self._floor.say(
             f"job {run.lease.id} ({run.lease.task}) {what} and cannot be stopped in this pool; it keeps its slot until"
-            " it ends by itself. Use --pool process for tasks that may have to be killed."
+            " it ends by itself. Use --pool process for tasks that may have to be killed.",
+            run.lease,
         )
 
     def jobs(self, ids: frozenset[str], why: Why) -> None:

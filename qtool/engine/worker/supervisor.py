@@ -19,7 +19,8 @@ from qtool.engine.worker.floor import Floor
 from qtool.engine.worker.health import Health, firmly
 from qtool.engine.worker.leases import Leases
 from qtool.engine.worker.news import News
-from qtool.engine.worker.options import Listener, Silence, Summary, WorkerOptions
+from qtool.engine.worker.notify import Service
+from qtool.engine.worker.options import Listener, Silence, Summary, Vitals, WorkerOptions
 from qtool.engine.worker.outbox import Outbox
 from qtool.engine.worker.places import MOST_SLOTS, Places
 from qtool.engine.worker.pool import Pool
@@ -35,7 +36,10 @@ from qtool.engine.worker.upkeep import Upkeep
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from qtool.engine.job import Settlement
+    from qtool.engine.worker.notify import Notify
 
 PROGRESS = 0.1
 """Seconds between two words to the listener."""
@@ -52,7 +56,10 @@ class Worker:
         *,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
+        watchers: Sequence[Callable[[list[Settlement]], None]] = (),
+        notify: Notify | None = None,
     ) -> None:
+        """``watchers`` are called with the outcomes that were stored; ``notify`` tells systemd how the worker is."""
         self.id = new_id()
         self._broker = broker = adapter.broker
         self._options = options
@@ -62,7 +69,8 @@ class Worker:
         self._progress_at = 0.0
         self._reactor = reactor = Reactor(clock)
         self._outbox = outbox = Outbox(broker, clock, draw, listener)
-        health = Health(reactor, clock, listener.say)
+        outbox.watchers = watchers
+        self._health = health = Health(reactor, clock, listener.say)
         self._settler = Settler(outbox, reactor, health)
         self._size = size = Size(options.slots)
         read_ahead = ReadAhead(options.slots)
@@ -86,7 +94,8 @@ class Worker:
         self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
         self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners)
         self._upkeep = Upkeep(broker, floor, health, claimer, self._leases.beat)
-        self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._leases.beat)
+        self._service = Service(notify, reactor, lambda: self._pool.serves, self._status)
+        self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._announce_stop)
         self._finish = Finish(adapter.inspector, options, floor, health, claimer, runners, self._stopping)
 
     def run(self, *, then_exit: bool = False) -> Summary:
@@ -123,6 +132,7 @@ class Worker:
         self._reactor.after(0.0)
         if self._options.apps:
             self._pool.children.open()
+        self._service.open()
 
     def _turn(self) -> None:
         """One round: what happened, what is due, what can be stored, what can be started."""
@@ -139,7 +149,12 @@ class Worker:
             self._outbox.tell()
             self._listener.progress(self._summary())
 
+    def _announce_stop(self) -> None:
+        self._service.stopping()
+        self._leases.beat()
+
     def _close(self) -> None:
+        self._service.stopping()
         self._runners.kill_all(Why.SHUTDOWN)
         # From here on nothing is renewed: whoever parts with care is not to be cut short for that.
         self._commands.keeper.board.hold(anything=False)
@@ -158,6 +173,24 @@ class Worker:
 
     def _summary(self) -> Summary:
         return self._outbox.summary(running=self._runners.active)
+
+    def _status(self) -> str:
+        summary = self._summary()
+        return f"{summary.running:,} running, {summary.jobs:,} ended, {summary.dead:,} of them dead"
+
+    def vitals(self) -> Vitals:
+        """How it is doing; other threads may ask too."""
+        return Vitals(
+            running=self._runners.active,
+            slots=self._size.now,
+            claims=self._claimer.claims,
+            claimed=self._outbox.claimed,
+            batches=self._outbox.batches,
+            broker_errors=self._health.failures,
+            late=self._outbox.late,
+            deaths=self._pool.children.deaths,
+            rescued=self._upkeep.rescued,
+        )
 
     def _info(self) -> WorkerInfo:
         counts = self._outbox.counts

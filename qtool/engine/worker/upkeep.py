@@ -33,6 +33,8 @@ class Upkeep:
         self._claimer = claimer
         self._renew = renew
         self._suspended = floor.clock.suspended()
+        self.rescued = 0
+        """Jobs of dead workers that were taken back."""
 
     def run(self) -> None:
         """Do it, and again later."""
@@ -52,4 +54,5 @@ class Upkeep:
             return
         if not self._floor.outbox.waiting:
             self._health.answered()
+        self.rescued += done.rescued
         self._claimer.expect(done.next_due)

@@ -29,7 +29,7 @@ class Ears(Silence):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, lease: Lease | None = None) -> None:
         self.said.append(message)
 
 
