@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from qtool.engine.brokers.sqlite import open_sqlite
 from qtool.engine.clock import SystemClock
@@ -20,6 +20,9 @@ from qtool.engine.policy import Retention
 from qtool.engine.worker.options import PoolKind, Silence, WorkerOptions
 from qtool.engine.worker.supervisor import Worker
 from qtool.errors import QtoolError
+
+if TYPE_CHECKING:
+    from qtool.engine.job import Lease
 
 JUMPS = 3.0
 """Seconds between two jumps of the wall clock."""
@@ -39,7 +42,7 @@ class Swinging(SystemClock):
 class Voice(Silence):
     """Says it on stderr."""
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, lease: Lease | None = None) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
