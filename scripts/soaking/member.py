@@ -42,7 +42,7 @@ class Swinging(SystemClock):
 class Voice(Silence):
     """Says it on stderr."""
 
-    def say(self, message: str, lease: Lease | None = None) -> None:
+    def say(self, message: str, lease: Lease | None = None) -> None:  # noqa: ARG002 - the listener's shape
         print(message, file=sys.stderr, flush=True)
 
 
