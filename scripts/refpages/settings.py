@@ -33,6 +33,17 @@ TO_JOBS = {
     "QTOOL_ATTEMPT": "How many times it has been started. With the id it makes an idempotency key.",
     "QTOOL_QUEUE": "Its queue.",
 }
+ON_FINISH = {
+    "QTOOL_BROKER": "The broker the job came from.",
+    "QTOOL_JOB_ID": "The id of the job that has ended.",
+    "QTOOL_TASK": "Its task.",
+    "QTOOL_QUEUE": "Its queue.",
+    "QTOOL_STATE": "`succeeded`, `dead` or `cancelled`.",
+    "QTOOL_REASON": "Why it is dead; empty otherwise.",
+    "QTOOL_ERROR": "The error; empty where there was none.",
+    "QTOOL_ATTEMPT": "How many times it was started.",
+    "QTOOL_SECONDS": "How long the last attempt ran.",
+}
 
 
 def page() -> str:
@@ -52,6 +63,8 @@ def page() -> str:
         md.table(("variable", "meaning"), ((md.code(name), text) for name, text in ENVIRONMENT.items())),
         "A command job has these, beside what `--env` named when it was enqueued and what the worker itself has:",
         md.table(("variable", "meaning"), ((md.code(name), text) for name, text in TO_JOBS.items())),
+        "The command of `worker --on-finish` has these:",
+        md.table(("variable", "meaning"), ((md.code(name), text) for name, text in ON_FINISH.items())),
         "## Brokers",
         "`sqlite:///absolute/path.db`, `sqlite:relative/path.db` or a plain path is an embedded file, made when it is "
         "first used. `memory:` keeps jobs in the process, for tests.",
