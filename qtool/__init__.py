@@ -11,6 +11,8 @@
     print(handle.result(timeout=60))
 
 ``import qtool`` alone loads nothing: every name is imported when it is first used.
+
+PYTEST_DONT_REWRITE: where qtool is imported before pytest, pytest would warn that it cannot rewrite the plugin's package.
 """
 
 TYPE_CHECKING = False  # not from typing, which takes 10 ms to import

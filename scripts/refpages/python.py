@@ -35,7 +35,8 @@ def page() -> str:
     listed = {name for _, names in ORDER for name in names}
     if listed != set(qtool.__all__):
         raise SystemExit(f"python.md and qtool.__all__ differ in {sorted(listed ^ set(qtool.__all__))}")
-    parts = [md.paragraphs((inspect.getdoc(qtool) or "").partition("\n\n")[2])]
+    # The last paragraph is for pytest.
+    parts = [md.paragraphs((inspect.getdoc(qtool) or "").partition("\n\n")[2].rpartition("\n\n")[0])]
     for title, names in ORDER:
         parts.append(f"## {title}")
         for name in names:

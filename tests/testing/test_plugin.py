@@ -157,6 +157,13 @@ def test_whoever_says_where_may_enqueue_there(suite: Suite, name: str) -> None:
     assert suite.home.exists() is (name != "QTOOL_BROKER")
 
 
+def test_whoever_imported_qtool_before_pytest_gets_no_warning(suite: Suite) -> None:
+    # What pytest does for the packages of every installed plugin.
+    suite.write(conftest="import pytest, qtool\npytest.register_assert_rewrite('qtool')\n", test_app="def test(): pass\n")
+    code, said = suite.outcome()
+    assert code == 0, said
+
+
 def test_the_guard_ends_with_pytest(suite: Suite) -> None:
     suite.write(test_app="import os\ndef test():\n    assert os.environ['QTOOL_BROKER_REQUIRED'] == '1'\n")
     code = "import os, pytest, sys; c = pytest.main(['-q', '-p', 'no:cacheprovider']); "
