@@ -12,7 +12,7 @@
 
 ``import qtool`` alone loads nothing: every name is imported when it is first used.
 
-PYTEST_DONT_REWRITE: where qtool is imported before pytest, pytest would warn that it cannot rewrite the plugin's package.
+PYTEST_DONT_REWRITE: where qtool is imported first, pytest would warn that it cannot rewrite its plugin's package.
 """
 
 TYPE_CHECKING = False  # not from typing, which takes 10 ms to import

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Jobs", "Ran", "eager", "in_memory"]
 
+TICK = 1e-6
+"""Seconds by which the clock moves at least, whatever is lost in a sum with the time since 1970."""
+
 MOST = 10_000
 """Attempts in one go; what takes more goes round in circles."""
 
@@ -47,6 +50,8 @@ class Jobs:
         """``eager`` runs each job where it is enqueued, and then ``raises`` what ended it. Routes are those of
         ``settings``; by default there are none."""
         self._clock = ManualClock(time.time())
+        # Rates are counted on the monotonic clock, more finely the nearer it is to nought.
+        self._clock.boot()
         self._adapter = open_memory(clock=self._clock, broker=lambda store: _Broker(store, self._turn))
         self._worker = TestWorker(self._adapter, self._clock)
         settings = settings or Settings(broker="memory:", source="test", retention={}, worker=WorkerDefaults(), path="")
@@ -188,7 +193,10 @@ class Jobs:
                 raise RuntimeError(f"{MOST} attempts were run and there is no end; the last was of {one.job.task}")
 
     def _next_due(self) -> float | None:
-        return self._adapter.broker.maintain().next_due
+        """When there may be something to run next: a job is due, or a rate lets one start."""
+        broker = self._adapter.broker
+        known = [when for when in (broker.maintain().next_due, broker.opens_at(())) if when is not None]
+        return max(min(known), self.now + TICK) if known else None
 
     def _move_to(self, when: float) -> None:
         self._clock.advance(max(0.0, when - self.now))
@@ -212,6 +220,9 @@ class Jobs:
                 self._move_to(job.due_at)
             ran = self._worker.this(id)
             if ran is None and self.job(id).state is State.READY:
+                if (opens := self._adapter.broker.opens_at([job.queue])) is not None:
+                    self._move_to(max(opens, self.now + TICK))
+                    continue
                 raise RuntimeError(f"job {id} of {job.task} cannot be run: its queue is paused, or a limit holds it")
             last = ran or last
         raise RuntimeError(f"{MOST} attempts of job {id} were run and there is no end")

@@ -162,6 +162,12 @@ def test_a_job_that_cannot_run_or_never_ends_is_told(monkeypatch: pytest.MonkeyP
             task(name="send")(lambda: None).delay()
 
 
+def test_a_rate_holds_nothing_up() -> None:
+    with eager() as jobs:
+        jobs.client.adapter().operator.limit("queue", "default", rate=0.1, burst=1)
+        assert list(task(name="echo")(lambda x: x).map(range(5)).results()) == [0, 1, 2, 3, 4]
+
+
 def test_it_goes_around_a_function_too() -> None:
     send = task(name="send")(lambda: 3)
 

@@ -340,6 +340,27 @@ def test_the_policy_by_class_counts(jobs: Jobs) -> None:
     assert [ran.result for ran in jobs.advance(7)] == [2]
 
 
+def test_rates_are_kept(jobs: Jobs) -> None:
+    times: list[float] = []
+    began = jobs.now
+    note = task(name="note")(lambda _: times.append(jobs.now - began))
+    jobs.client.adapter().operator.limit("queue", "default", rate=0.5, burst=2)
+    note.map(range(6))
+    assert len(jobs.run()) == 2
+    assert len(jobs.advance(4)) == 2
+    assert len(jobs.drain()) == 2
+    assert times == pytest.approx([0, 0, 2, 4, 6, 8])
+
+
+def test_a_fast_rate_is_kept_too(jobs: Jobs) -> None:
+    note = task(name="note")(lambda _: None)
+    jobs.client.adapter().operator.limit("queue", "default", rate=3000, burst=1)
+    note.map(range(600))
+    began = jobs.now
+    assert len(jobs.drain()) == 600
+    assert jobs.now - began == pytest.approx(0.2, rel=0.02)
+
+
 def test_what_is_too_late_expires(jobs: Jobs) -> None:
     handle = task(name="send")(lambda: None).apply_async(countdown=60, expires=30)
     assert jobs.drain() == []

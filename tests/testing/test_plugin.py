@@ -157,26 +157,23 @@ def test_whoever_says_where_may_enqueue_there(suite: Suite, name: str) -> None:
     assert suite.home.exists() is (name != "QTOOL_BROKER")
 
 
-def test_whoever_imported_qtool_before_pytest_gets_no_warning(suite: Suite) -> None:
-    # What pytest does for the packages of every installed plugin.
-    suite.write(conftest="import pytest, qtool\npytest.register_assert_rewrite('qtool')\n", test_app="def test(): pass\n")
-    code, said = suite.outcome()
-    assert code == 0, said
+def inside(suite: Suite, code: str) -> subprocess.CompletedProcess[str]:
+    """pytest called by a program; ``code`` gives its exit code."""
+    code = f"import os, pytest, sys; run = lambda: pytest.main(['-q', '-W', 'error', '-p', 'no:cacheprovider']); {code}"
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, cwd=suite.directory, env=suite.environ, capture_output=True, text=True, check=False)
 
 
 def test_the_guard_ends_with_pytest(suite: Suite) -> None:
     suite.write(test_app="import os\ndef test():\n    assert os.environ['QTOOL_BROKER_REQUIRED'] == '1'\n")
-    code = "import os, pytest, sys; c = pytest.main(['-q', '-p', 'no:cacheprovider']); "
-    code += "sys.exit(c or 'QTOOL_BROKER_REQUIRED' in os.environ)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=suite.directory,
-        env=suite.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = inside(suite, "sys.exit(run() or 'QTOOL_BROKER_REQUIRED' in os.environ)")
     assert done.returncode == 0, done.stdout
+
+
+def test_whoever_imported_qtool_before_pytest_gets_no_warning(suite: Suite) -> None:
+    suite.write(test_app="def test(qtool_jobs): pass\n")
+    done = inside(suite, "import qtool.client; sys.exit(run())")
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_can_be_left_out(suite: Suite) -> None:
