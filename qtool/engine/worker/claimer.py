@@ -68,9 +68,14 @@ class Claimer:
 
     def expect(self, due: float | None) -> None:
         """A job becomes ready at this wall time, if any does: look then."""
-        if due is not None and due < self._due_at:
-            self._due_at = due
-            self._floor.reactor.after(max(0.0, due - self._floor.clock.now()), self._on_due)
+        if due is None:
+            return
+        clock = self._floor.clock
+        # By the monotonic clock, or what was expected before the wall clock was set would keep out what comes after.
+        at = clock.monotonic() + max(0.0, due - clock.now())
+        if at < self._due_at:
+            self._due_at = at
+            self._floor.reactor.at(at, self._on_due)
 
     def _on_due(self) -> None:
         self._due_at = float("inf")
