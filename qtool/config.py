@@ -62,8 +62,8 @@ class ContextEntry(Value):
 class WorkerDefaults(Value, kw_only=True):
     """What ``qtool worker`` uses where its options say nothing."""
 
-    jobs: int | None = None
-    """How many at once; one a core where nothing says."""
+    jobs: tuple[int, int] | None = None
+    """How many at once, as ``4`` or ``"2:8"``; one a core where nothing says."""
     pool: str | None = None
     """``process``, ``thread`` or ``async``."""
     queues: tuple[str, ...] = ()
@@ -72,6 +72,10 @@ class WorkerDefaults(Value, kw_only=True):
     """Modules that define tasks."""
     middleware: tuple[str, ...] = ()
     """Functions around every run, as ``module:function``; the first is outermost, the apps' own are inside."""
+    max_jobs_per_child: int | None = None
+    """How many jobs a process of the pool runs before it is replaced; any number where nothing says."""
+    max_memory_per_child: int | None = None
+    """How much memory, as ``"200MB"``, it may hold at the end of a job; any where nothing says."""
     drain_timeout: float | None = None
     """How long running jobs may go on after a signal, in seconds; for ever where nothing says."""
     on_finish: str | None = None
@@ -318,7 +322,18 @@ class _Reader:
                 fields[name] = self._strings(f"worker.{name}", fields[name])
         if "drain_timeout" in fields:
             fields["drain_timeout"] = self._seconds("worker.drain_timeout", fields["drain_timeout"])
+        for name in ("jobs", "max_memory_per_child"):
+            if name in fields:
+                fields[name] = self._size(name, str(fields[name]))
         return WorkerDefaults(**fields)
+
+    def _size(self, name: str, value: str) -> Any:
+        from qtool.engine.sizes import parse_size, parse_slots
+
+        try:
+            return parse_slots(value) if name == "jobs" else parse_size(value)
+        except UsageError as error:
+            raise self._bad(f"worker.{name}", f"does not do: {error}") from None
 
     def _strings(self, key: str, value: Any) -> tuple[str, ...]:
         items = [value] if isinstance(value, str) else value
@@ -340,11 +355,13 @@ class _Reader:
 
 _ROUTE: dict[str, type | tuple[type, ...]] = {"queue": str, "priority": int}
 _WORKER: dict[str, type | tuple[type, ...]] = {
-    "jobs": int,
+    "jobs": (int, str),
     "pool": str,
     "queues": (str, list),
     "app": (str, list),
     "middleware": (str, list),
+    "max_jobs_per_child": int,
+    "max_memory_per_child": (int, str),
     "drain_timeout": (str, int, float),
     "on_finish": str,
     "on_finish_state": (str, list),
@@ -356,6 +373,7 @@ _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",
     bool: "true or false",
     int: "a whole number",
+    (int, str): "a whole number or a string",
     (str, list): "a string or a list of strings",
     (str, int, float): "a duration (seconds, or '90s', '5m', '2d')",
 }

@@ -68,6 +68,14 @@ class BadDuration(UsageError):
     """'{text}' is not a duration: write it as 90s, 5m, 1h30m or 2d."""
 
 
+class BadSize(UsageError):
+    """'{text}' is not a size: write it as 512KB, 200MB or 1.5GB."""
+
+
+class BadSlots(UsageError):
+    """'{text}' is not a number of slots: write it as 4, or as 2:8 for at least 2 and at most 8; {most} is the most."""
+
+
 class BadTime(UsageError):
     """'{text}' is not a time: write it as ISO 8601 (2026-01-31T09:00, with Z or an offset for another zone), or from
     now on as +5m or -5m."""

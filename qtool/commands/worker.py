@@ -19,6 +19,8 @@ EXAMPLES = """
 qtool worker -j 8                                # run commands, eight at a time
 qtool worker -A shop.tasks                       # and the tasks of a Python module
 qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
+qtool worker -A shop.tasks -j 2:16               # as many at once as the load asks for
+qtool worker -A shop.tasks --max-memory-per-child 500MB
 qtool worker --burst -q && echo all done         # until the queues are empty
 qtool worker | jq -r 'select(.kind == "dead") | .id'
 qtool worker --on-finish-state dead --on-finish 'notify-send "$QTOOL_TASK: $QTOOL_ERROR"'
@@ -39,7 +41,10 @@ def command(
     ] = None,
     queues: Queues = None,
     slots: Annotated[
-        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=4096, help="How many at once. [one a core]")
+        str | None,
+        typer.Option(
+            "-j", "--jobs", metavar="N|MIN:MAX", help="How many at once; 2:8 grows while jobs wait. [one a core]"
+        ),
     ] = None,
     pool: Annotated[
         str | None,
@@ -48,6 +53,16 @@ def command(
     burst: Annotated[bool, typer.Option("--burst", help="End when the queues are empty.")] = False,
     max_jobs: Annotated[
         int | None, typer.Option("--max-jobs", metavar="N", min=1, help="End after starting N jobs.")
+    ] = None,
+    max_jobs_per_child: Annotated[
+        int | None,
+        typer.Option("--max-jobs-per-child", metavar="N", min=1, help="Replace a pool's process after N jobs."),
+    ] = None,
+    max_memory_per_child: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory-per-child", metavar="SIZE", help="Replace one that holds more after a job, as in 200MB."
+        ),
     ] = None,
     drain_timeout: Annotated[
         str | None,
@@ -98,6 +113,7 @@ def command(
 
     What is not said here is taken from [worker] in the configuration file.
     """
+    from qtool.engine.sizes import parse_size, parse_slots
     from qtool.engine.times import parse_duration
     from qtool.engine.worker.options import WorkerOptions
     from qtool.working.run import run, telling
@@ -106,14 +122,18 @@ def command(
     kind = pool or usual.pool or "process"
     if kind not in POOLS:
         raise UsageError(why=f"There is no pool {kind!r}. Choose one of {', '.join(POOLS)}.")
+    least, most = parse_slots(slots) if slots else usual.jobs or (_cores(), None)
     options = WorkerOptions(
         queues=split_names(queues) or usual.queues,
-        slots=slots or usual.jobs or _cores(),
+        slots=least,
+        most=most,
         pool=cast("PoolKind", kind),
         apps=split_names(apps) or usual.app,
         middleware=usual.middleware,
         burst=burst,
         max_jobs=max_jobs,
+        max_jobs_per_child=max_jobs_per_child or usual.max_jobs_per_child,
+        max_memory_per_child=parse_size(max_memory_per_child) if max_memory_per_child else usual.max_memory_per_child,
         drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,
         lease=_lease(lease),
     )

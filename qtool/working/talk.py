@@ -107,9 +107,9 @@ class Talk:
         serves = ", ".join(options.queues) or "all queues"
         # Said every time: a task that nobody named a module for ends dead here, and waits for an operator's retry.
         only = "" if options.apps else ", commands and qtool.http only (no -A)"
-        self._log.say(
-            "info", f"worker {id} serves {serves} with {options.slots} {options.pool} slots{only}; Ctrl-C ends it"
-        )
+        most = options.most or options.slots
+        slots = f"{options.slots if most == options.slots else f'{options.slots} to {most}'} {options.pool} slots"
+        self._log.say("info", f"worker {id} serves {serves} with {slots}{only}; Ctrl-C ends it")
 
     def events(self, batch: list[WorkerEvent]) -> None:
         """Rows for stdout."""

@@ -69,7 +69,7 @@ def test_routes_retention_and_worker_defaults(config: Path) -> None:
     assert rest is not None
     assert rest.queue == "rest"
     assert settings.retention == {"succeeded": 172800.0, "dead": 60.0, "expired": None}
-    assert (settings.worker.jobs, settings.worker.queues) == (4, ("a",))
+    assert (settings.worker.jobs, settings.worker.queues) == ((4, 4), ("a",))
 
 
 def test_a_worker_takes_from_the_file_what_its_options_do_not_say(config: Path, bench: Bench, spawn: Any) -> None:
@@ -95,8 +95,9 @@ def test_a_worker_takes_from_the_file_what_its_options_do_not_say(config: Path, 
         ("[contexts]\na = 1", "'contexts.a' is not a table"),
         ('[routes]\n"m.*" = {priority = 12}', "'routes.\"m.*\".priority' is not between 0 and 9"),
         ('[retention]\ndead = "soon"', "'retention.dead'"),
-        ('[worker]\njobs = "many"', "'worker.jobs' is not a whole number"),
+        ('[worker]\njobs = "many"', "'many' is not a number of slots"),
         ("[worker]\njobs = true", "'worker.jobs' is not a whole number"),
+        ('[worker]\nmax_memory_per_child = "much"', "'much' is not a size"),
         ("[worker]\nqueues = [1]", "'worker.queues' is not a list of strings"),
     ],
 )

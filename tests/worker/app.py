@@ -242,3 +242,27 @@ def ignores_everything(mark: str, seconds: float) -> None:
                 time.sleep(0.01)
         except BaseException:  # noqa: BLE001  what a task must not do
             pass
+
+
+@task
+def where() -> int:
+    """In which process."""
+    return os.getpid()
+
+
+@task
+def span(seconds: float) -> tuple[int, float, float]:
+    """Where, from when, until when."""
+    began = time.time()
+    time.sleep(seconds)
+    return os.getpid(), began, time.time()
+
+
+_leaked: list[bytes] = []
+
+
+@task
+def leak(megabytes: int) -> int:
+    """Holds on to memory after its end."""
+    _leaked.append(bytes([1]) * (megabytes << 20))
+    return os.getpid()

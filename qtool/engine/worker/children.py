@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtool.engine.job import Fail, Failure, Lease
+from qtool.engine.sizes import MOST_SLOTS, format_size
 from qtool.engine.worker.inbox import Inbox
-from qtool.engine.worker.places import MOST_SLOTS
 from qtool.engine.worker.process import Stage
 from qtool.engine.worker.runs import Run, Runs, Why
 from qtool.engine.worker.stops import Stops
+from qtool.engine.worker.wear import WEIGH, nearly_spent, resident
 from qtool.errors import QtoolError
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Children:
         self.reserved = 0
         """Slots that are kept for jobs which run alone, while the processes for these start."""
         self.stops = Stops(floor, self.all, runs)
-        self._inbox = Inbox(floor, runs, self.stops, self.greeted, self.emptied)
+        weigh = self.weigh if options.max_memory_per_child else None
+        self._inbox = Inbox(floor, runs, self.stops, self.greeted, self.emptied, weigh)
         self.deaths = 0
         """Processes that ended otherwise than they were told to."""
         self.opened = False
@@ -82,11 +84,11 @@ class Children:
         if self.closing or not self.opened:
             return
         crew = [child for child in self.all if child.stage is not Stage.LEAVING and not child.alone]
-        crew = [child for child in crew if child.follows is None]
         if not self._one_each:
             for child in crew:
                 if child.slots != self._size.now:
                     child.resize(self._size.now)
+        crew = [child for child in crew if child.follows is None]
         wanted = self._size.now if self._one_each else 1
         # The idle ones go first, and of those the youngest.
         first_to_go = sorted(crew, key=lambda each: (len(each.jobs), -each.started_at))
@@ -94,7 +96,10 @@ class Children:
             self.retire(child)
         for _ in range(wanted - len(crew)):
             if self._start() is None:
-                return
+                break
+        if len(crew) > wanted:
+            # Those that were to follow the ones that go are to be counted now.
+            self.fit()
 
     def start_alone(self) -> bool:
         """Start a process for one job that runs alone; False when there is no place for it now."""
@@ -102,7 +107,7 @@ class Children:
         self.reserved += child is not None
         return child is not None
 
-    def _start(self, *, alone: bool = False) -> Child | None:
+    def _start(self, *, alone: bool = False, follows: Child | None = None) -> Child | None:
         one = alone or self._one_each
         room = 1 if one else MOST_SLOTS
         place = self._places.take(room)
@@ -110,7 +115,9 @@ class Children:
             # Too many still drain; the end of one of them asks again.
             return None
         child = self._starter.start((place, room), 1 if one else self._size.now, pool="process" if alone else None)
-        child.alone = alone
+        child.alone, child.follows = alone, follows
+        if self._options.max_jobs_per_child is not None and not alone:
+            child.limited, child.left = True, self._options.max_jobs_per_child
         child.started_at = self._floor.clock.monotonic()
         self.all.append(child)
         reactor, inbox = self._floor.reactor, self._inbox
@@ -131,13 +138,58 @@ class Children:
             child.stage = Stage.LEAVING
             self._lonely(child)
             return
-        child.stage = Stage.OPEN
+        before = child.follows
+        if before is not None and not before.worn:
+            child.stage = Stage.STANDBY
+            return
+        child.stage, child.follows = Stage.OPEN, None
+        if before is not None:
+            self.retire(before)
+
+    # --- one follows another -------------------------------------------------------------------------
+
+    def dealt(self, child: Child) -> None:
+        """It was dealt jobs, of which it may have only so many: another is there in time to go on."""
+        if nearly_spent(child.left, self._floor.pace()):
+            self._follow(child)
+        if child.left <= 0:
+            child.stage = Stage.LEAVING
+            self._hand_over(child)
+
+    def weigh(self, child: Child) -> None:
+        """It has ended a job: if it has grown too large, another takes over."""
+        limit, now = self._options.max_memory_per_child, child.moved_at
+        if limit is None or child.stage is not Stage.OPEN or (child.jobs and now < child.weigh_at):
+            return
+        child.weigh_at = now + WEIGH
+        if not child.worn and (size := resident(child.process.pid)) > limit:
+            child.worn = self._follow(child)
+            if child.worn:
+                what = f"Process {child.process.pid} of the pool holds {format_size(size)} of memory"
+                self._floor.say(f"{what}, more than {format_size(limit)}: another takes its place.")
+
+    def _follow(self, child: Child) -> bool:
+        """Have another start that takes over from this one; False when there is no place for it now."""
+        if self.closing:
+            return False
+        return any(each.follows is child for each in self.all) or self._start(follows=child) is not None
+
+    def _hand_over(self, child: Child) -> None:
+        """It gets no more jobs: the one that follows it does, as soon as it can."""
+        for each in self.all:
+            if each.follows is child:
+                each.follows = None
+                if each.stage is Stage.STANDBY:
+                    each.stage = Stage.OPEN
 
     # --- one goes ------------------------------------------------------------------------------------
 
     def retire(self, child: Child) -> None:
         """Let it end what it runs, and then itself; what it has not started goes elsewhere."""
+        if child.alone and child.stage is Stage.STARTING:
+            self.reserved -= 1
         child.stage = Stage.LEAVING
+        self._hand_over(child)
         self._orphans(self.take_back(child))
         self.emptied(child)
 
@@ -184,6 +236,7 @@ class Children:
         # What nobody was told the start of began when the process got it, or ended what was before it.
         clock = self._floor.clock
         began = clock.now() - (clock.monotonic() - child.moved_at)
+        self._hand_over(child)
         for serial, lease in child.jobs.items():
             self._bury(lease, self._runs.pop(serial, None), failure, began)
         # Who waits to kill it for one of them must find none: its number may be another process's by then.
@@ -193,6 +246,8 @@ class Children:
             self._false_starts += not cut
             if self._false_starts >= MAX_FALSE_STARTS and not self.closing:
                 raise PoolBroken(why=failure.message)
+        if child.follows is not None:
+            self._follow(child.follows)
         self.fit()
 
     def _bury(self, lease: Lease, run: Run | None, failure: Failure, began: float) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
 from qtool.engine.policy import not_again
+from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
 from qtool.engine.worker.keeper import Keeper
-from qtool.engine.worker.places import MOST_SLOTS
 from qtool.engine.worker.process import PIPE, signal_name
 from qtool.engine.worker.runs import GIVEN_BACK, Run, Why
 from qtool.errors import Undecodable

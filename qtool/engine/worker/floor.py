@@ -23,5 +23,7 @@ class Floor(Value, kw_only=True):
     """Tell a person."""
     learn: Callable[[int, float], None]
     """Runs ended, so many, which took so many seconds in all."""
+    pace: Callable[[], float]
+    """Seconds that a run takes, of late."""
     grace: float
     """Seconds between asking a run to stop and killing it."""

@@ -30,19 +30,22 @@ class Inbox:
         stops: Stops,
         greeted: Callable[[Child], None],
         emptied: Callable[[Child], None],
+        weigh: Callable[[Child], None] | None,
     ) -> None:
-        """``greeted`` is called when a process is ready, ``emptied`` when one that is to end has run its last job."""
+        """``greeted`` is called when a process is ready, ``emptied`` when one that is to end has run its last job, and
+        ``weigh``, if anybody wants to know, when one has ended some."""
         self._floor = floor
         self._runs = runs
         self._stops = stops
         self._greeted = greeted
         self._emptied = emptied
+        self._weigh = weigh
 
     def receive(self, child: Child) -> None:
         """Read all messages of a process that are there."""
         jobs, runs = child.jobs, self._runs
         done = self._floor.outbox.done
-        count, seconds = 0, 0.0
+        count, seconds, moved = 0, 0.0, child.moved_at
         for message in self._messages(child):
             if message[0] != wire.DONE:
                 self._other(child, message)
@@ -66,6 +69,8 @@ class Inbox:
             self._floor.learn(count, seconds)
         if child.stage is Stage.LEAVING and not jobs:
             self._emptied(child)
+        elif self._weigh is not None and child.moved_at != moved:
+            self._weigh(child)
 
     def _messages(self, child: Child) -> Iterator[list[Any]]:
         """All that are there."""

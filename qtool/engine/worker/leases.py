@@ -43,7 +43,9 @@ class Leases:
         health: Health,
         claimer: Claimer,
         runners: Runners,
+        rescale: Callable[[int, int], None],
     ) -> None:
+        """``describe`` tells of the worker; ``rescale`` is told how many slots it should have."""
         self._broker = broker
         self._seconds = seconds
         self._describe = describe
@@ -52,6 +54,7 @@ class Leases:
         self._claimer = claimer
         self._runners = runners
         self._board = runners.commands.keeper.board
+        self._rescale = rescale
         self._renewed_at = 0.0
 
     def open(self) -> None:
@@ -99,6 +102,8 @@ class Leases:
                 self._runners.stop_jobs(ids, why)
         if renewal.killed:
             self._runners.kill_jobs(renewal.killed)
+        if renewal.slots is not None:
+            self._rescale(*renewal.slots)
         return True
 
     def _held(self) -> list[Lease]:

@@ -19,7 +19,9 @@ class WorkerOptions(Value, kw_only=True):
     queues: tuple[str, ...] = ()
     """Empty: all of them."""
     slots: int = 1
-    """How many jobs run at once."""
+    """How many jobs run at once; where there is a ``most``, how many at least."""
+    most: int | None = None
+    """To how many slots it grows by itself while jobs wait."""
     pool: PoolKind = "process"
     apps: tuple[str, ...] = ()
     """Modules that define tasks."""
@@ -29,6 +31,10 @@ class WorkerOptions(Value, kw_only=True):
     """End when the queues hold nothing that is ready, running or about to be retried."""
     max_jobs: int | None = None
     """End after starting so many."""
+    max_jobs_per_child: int | None = None
+    """A process of the pool runs no more than so many, and then another takes its place."""
+    max_memory_per_child: int | None = None
+    """A process of the pool that holds more bytes of memory at the end of a job is replaced."""
     drain_timeout: float | None = None
     """How long running jobs may go on after the first signal; None waits for them, however long."""
     lease: float = LEASE_SECONDS

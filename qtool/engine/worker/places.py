@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-MOST_SLOTS = 4096
-"""As many as a worker may ever have."""
+from qtool.engine.sizes import MOST_SLOTS
 
 PLACES = 5 * MOST_SLOTS
 """The commands, three whole pools of threads (one that runs, one that takes over, one that still drains), and room."""

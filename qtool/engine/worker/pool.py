@@ -92,23 +92,18 @@ class Pool:
         for child in ready:
             if not backlog:
                 break
-            most = min(share, 1 + ahead) * child.slots
-            room = most - len(child.jobs)
-            idle = child.slots - len(child.jobs)
-            if idle > 0:
-                if free <= 0:
-                    continue
-                if free < idle:
-                    # Its other slots must stay empty: what was sent ahead would start in them.
-                    room = min(room, free)
-                free -= min(idle, max(room, 0))
+            room, taken = _room(child, min(share, 1 + ahead), free)
+            free -= taken
             if room > 0:
-                self._send(child, backlog, min(room, len(backlog)))
+                self._send(child, backlog, min(room, child.left, len(backlog)))
+                if child.limited:
+                    self.children.dealt(child)
 
     def _send(self, child: Child, source: deque[Lease], count: int) -> None:
         jobs, encode, send = child.jobs, wire.encode, child.sock.send
         if not jobs:
             child.moved_at = self._floor.clock.monotonic()
+        before = len(jobs)
         for _ in range(count):
             lease = source[0]
             self._serial = serial = self._serial + 1
@@ -117,13 +112,14 @@ class Pool:
                 send(encode((serial, carried)))
             except BlockingIOError:
                 # Its buffer is full: it has enough to do.
-                return
+                break
             except OSError:
                 # It has just died; that is noticed in a moment.
                 child.stage = Stage.LEAVING
-                return
+                break
             source.popleft()
             jobs[serial] = lease
+        child.left -= len(jobs) - before
 
     def _give_alone(self, child: Child) -> None:
         """A process is ready for one job that runs alone; by now there may be none."""
@@ -155,3 +151,17 @@ class Pool:
         for child in self.children.all:
             taken += self.children.take_back(child)
         return taken
+
+
+def _room(child: Child, share: int, free: int) -> tuple[int, int]:
+    """How many jobs it may be sent, up to ``share`` for each of its slots, and how many idle ones they take."""
+    room = share * child.slots - len(child.jobs)
+    idle = child.slots - len(child.jobs)
+    if idle <= 0:
+        return room, 0
+    if free <= 0:
+        return 0, 0
+    if free < idle:
+        # Its other slots must stay empty: what was sent ahead would start in them.
+        room = min(room, free)
+    return room, min(idle, max(room, 0))

@@ -75,8 +75,9 @@ class Child:
         """The one whose work it takes over."""
         self.worn = False
         """It leaves as soon as another can take over."""
+        self.limited = False
         self.left = sys.maxsize
-        """How many more jobs it may be dealt."""
+        """How many more jobs it may be dealt, which is ``limited`` or not."""
         self.weigh_at = 0.0
         """Its memory is not looked at before."""
         self.started_at = 0.0

@@ -26,9 +26,18 @@ class ReadAhead:
     __slots__ = ("_ahead", "_mean", "_most")
 
     def __init__(self, slots: int) -> None:
-        self._most = max(1, min(MOST // slots, MOST_A_SLOT))
         self._mean = HORIZON
         self._ahead = 0
+        self.resize(slots)
+
+    def resize(self, slots: int) -> None:
+        """There are so many slots now."""
+        self._most = max(1, min(MOST // slots, MOST_A_SLOT))
+        self._ahead = min(self._ahead, self._most)
+
+    def pace(self) -> float:
+        """Seconds that a run takes, of late."""
+        return self._mean
 
     @property
     def ahead(self) -> int:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import Adapter, Bell, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
+from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import State
+from qtool.engine.worker.autoscale import Autoscale
 from qtool.engine.worker.claimer import Claimer
 from qtool.engine.worker.commands import Commands
 from qtool.engine.worker.finish import Finish
@@ -22,7 +24,7 @@ from qtool.engine.worker.news import News
 from qtool.engine.worker.notify import Service
 from qtool.engine.worker.options import Listener, Silence, Summary, Vitals, WorkerOptions
 from qtool.engine.worker.outbox import Outbox
-from qtool.engine.worker.places import MOST_SLOTS, Places
+from qtool.engine.worker.places import Places
 from qtool.engine.worker.pool import Pool
 from qtool.engine.worker.process import Starter
 from qtool.engine.worker.reactor import Reactor
@@ -72,8 +74,9 @@ class Worker:
         outbox.watchers = watchers
         self._health = health = Health(reactor, clock, listener.say)
         self._settler = Settler(outbox, reactor, health)
-        self._size = size = Size(options.slots)
+        self._size = size = Size(options.slots, options.most)
         read_ahead = ReadAhead(options.slots)
+        size.on_change(read_ahead.resize)
         places = Places()
         first_command = places.take(MOST_SLOTS)
         assert first_command is not None
@@ -84,6 +87,7 @@ class Worker:
             news=News(broker, reactor, health),
             say=listener.say,
             learn=read_ahead.learn,
+            pace=read_ahead.pace,
             grace=options.grace,
         )
         self._slate = broker.slate(self.id, places.count)
@@ -92,7 +96,10 @@ class Worker:
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
         self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
-        self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners)
+        size.on_change(lambda _: self._pool.children.fit())
+        self._autoscale = Autoscale(adapter.inspector, options, floor, health, claimer, runners, size)
+        told = self._autoscale.told
+        self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners, told)
         self._upkeep = Upkeep(broker, floor, health, claimer, self._leases.beat)
         self._service = Service(notify, reactor, lambda: self._pool.serves, self._status)
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._announce_stop)
@@ -128,6 +135,7 @@ class Worker:
         self._commands.keeper.open()
         self._leases.open()
         self._upkeep.run()
+        self._autoscale.open()
         # The first round looks for jobs before it sleeps.
         self._reactor.after(0.0)
         if self._options.apps:
