@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qtool.engine.value import Value
 from qtool.errors import BadConfig, BrokerNotNamed, ReadOnlyContext, UsageError
@@ -59,6 +59,9 @@ class ContextEntry(Value):
     """Say so in every question."""
 
 
+Bytes: TypeAlias = int
+
+
 class WorkerDefaults(Value, kw_only=True):
     """What ``qtool worker`` uses where its options say nothing."""
 
@@ -74,7 +77,7 @@ class WorkerDefaults(Value, kw_only=True):
     """Functions around every run, as ``module:function``; the first is outermost, the apps' own are inside."""
     max_jobs_per_child: int | None = None
     """How many jobs a process of the pool runs before it is replaced; any number where nothing says."""
-    max_memory_per_child: int | None = None
+    max_memory_per_child: Bytes | None = None
     """How much memory, as ``"200MB"``, it may hold at the end of a job; any where nothing says."""
     drain_timeout: float | None = None
     """How long running jobs may go on after a signal, in seconds; for ever where nothing says."""

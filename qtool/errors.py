@@ -127,6 +127,16 @@ class AmbiguousJob(UsageError):
     """{id!r} begins more than one id: give more of it."""
 
 
+class UnknownWorker(QtoolError):
+    """No worker {id!r} here. 'qtool workers' lists them; 'qtool context' tells which broker this is."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class AmbiguousWorker(UsageError):
+    """{id!r} begins the ids of more than one worker: give more of it."""
+
+
 class UnknownTask(QtoolError):
     """No task {task!r} is registered. Known: {known}."""
 

@@ -92,6 +92,9 @@ class WorkerInfo(Value, kw_only=True):
     """Empty: all of them."""
     pool: str
     slots: int
+    """How many jobs it runs at once now."""
+    most: int | None = None
+    """To how many slots it grows by itself; None if their number is fixed."""
     busy: int
     started_at: float
     seen_at: float

@@ -100,6 +100,8 @@ _KINDS = {
     "bool": "true or false",
     "int": "whole number",
     "int | None": "whole number",
+    "tuple[int, int] | None": 'whole number, or `"MIN:MAX"`',
+    "Bytes | None": "size",
     "str | None": "string",
     "float | None": "duration",
     "tuple[str, ...]": "string or list of strings",

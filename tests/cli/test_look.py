@@ -225,6 +225,20 @@ def test_dropped_output_is_told(bench: Bench, call: Call) -> None:
     assert call("logs", "-q", id).err == ""
 
 
+def test_a_worker_is_scaled_by_the_beginning_of_its_id(bench: Bench, call: Call) -> None:
+    bench.run(queue="a")
+    (worker,) = call("workers").rows
+    assert call("workers", "list").rows == call("workers").rows
+    (row,) = call("workers", "scale", worker["id"][:2], "2:8").rows
+    assert row == {"id": worker["id"], "before": worker["slots"], "least": 2, "most": 8, "note": None}
+    renewal = bench.adapter.broker.extend(bench.adapter.inspector.snapshot().workers[0], [])
+    assert renewal.slots == (2, 8)
+    missing = call("workers", "scale", "zzz", "4")
+    assert (missing.code, "No worker 'zzz' here" in missing.err) == (4, True)
+    wrong = call("workers", "scale", worker["id"], "8:2")
+    assert (wrong.code, "'8:2' is not a number of slots" in wrong.err) == (2, True)
+
+
 def test_workers_and_stats(bench: Bench, call: Call) -> None:
     bench.run(queue="a")
     bench.fail(queue="b")

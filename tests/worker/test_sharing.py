@@ -28,7 +28,8 @@ def test_commands_and_tasks_together_never_take_more_than_the_slots(shop: Shop) 
     for line in log.read_text().split():
         running += 1 if line == "+" else -1
         most = max(most, running)
-    assert (running, most) == (0, 3)
+    assert running == 0
+    assert 2 <= most <= 3
 
 
 def test_a_command_that_was_claimed_ahead_waits_until_a_task_leaves_its_slot(shop: Shop) -> None:

@@ -209,6 +209,7 @@ class Worker:
             queues=self._options.queues,
             pool=self._options.pool,
             slots=self._size.now,
+            most=self._size.most if self._size.most > self._size.least else None,
             busy=min(self._size.now, self._runners.active),
             started_at=self._started_at,
             seen_at=self._clock.now(),

@@ -69,7 +69,8 @@ def test_the_slots_stay_between_the_least_and_the_most(seed: int) -> None:
 
 
 def test_a_size_tells_when_it_changes_and_keeps_to_its_bounds() -> None:
-    size, told = Size(2, 8), []
+    size = Size(2, 8)
+    told: list[int] = []
     size.on_change(told.append)
     size.set(2)
     size.set(5)
