@@ -29,7 +29,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 class Metrics:
-    """Serves one worker's numbers from a thread that ends with the process."""
+    """Serves one worker's numbers, from threads that end with the process and keep it from nothing."""
 
     def __init__(self, where: str, worker: Worker, tally: Tally) -> None:
         """Raises UsageError, MetricsUnavailable."""
@@ -44,16 +44,11 @@ class Metrics:
         registry.register(Collector(worker, tally))
         ProcessCollector(registry=registry)
         try:
-            self._server, _ = start_http_server(port, addr=host, registry=registry)
+            server, _ = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             raise MetricsUnavailable(where=where, why=error.strerror or str(error)) from None
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._server.server_port}/metrics"
-
-    def close(self) -> None:
-        """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.url = f"http://{shown}:{server.server_port}/metrics"
 
 
 class Collector:

@@ -31,6 +31,9 @@ WAITING = 10_000
 LIMIT = 60.0
 """Seconds that one command may run, and that all that wait may take when the worker ends."""
 
+LONGEST = 16 * 1024
+"""Characters of a variable; Linux takes 128 KiB. The JSON on stdin has all of it."""
+
 LOOK = 0.05
 
 
@@ -74,8 +77,15 @@ class OnFinish:
                     self.dropped += 1
                     continue
                 if self._threads < self._at_once:
-                    self._threads += 1
-                    threading.Thread(target=self._work, name="on-finish", daemon=True).start()
+                    self._start()
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="on-finish", daemon=True).start()
+            self._threads += 1
+        except RuntimeError as error:
+            # The host has no thread to give: later, perhaps. The worker itself needs none.
+            self._tell(f"no --on-finish command can be run now: {error}")
 
     def trouble(self) -> str | None:
         """The first thing that went wrong, once."""
@@ -95,8 +105,8 @@ class OnFinish:
             row = self._ends.get()
             try:
                 why = None if self._closed else self._run(row)
-            except OSError as error:
-                why = str(error)
+            except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on with the next
+                why = f"cannot be run ({error})"
             if why is not None:
                 self._tell(f"the --on-finish command {why}, for job {row.id}")
             with self._lock:
@@ -173,8 +183,12 @@ def variables(row: WorkerEventRow) -> dict[str, str]:
         "QTOOL_ATTEMPT": str(row.attempt),
         "QTOOL_SECONDS": f"{row.seconds or 0.0:.3f}",
     }
-    # A NUL cannot be in an environment, and the message of an error may hold anything.
-    return {name: value.replace("\0", "") for name, value in values.items()}
+    return {name: _fitting(value) for name, value in values.items()}
+
+
+def _fitting(value: str) -> str:
+    """As an environment can hold it; the message of an error may be anything."""
+    return value[:LONGEST].replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def _kill(pid: int) -> None:

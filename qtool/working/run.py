@@ -134,10 +134,7 @@ def _run_measured(
     metrics = Metrics(where, worker, tally)
     log.worker = worker.id
     log.say("info", f"metrics at {metrics.url}", url=metrics.url)
-    try:
-        return _run(worker, talk)
-    finally:
-        metrics.close()
+    return _run(worker, talk)
 
 
 def _systemd() -> Notify | None:
