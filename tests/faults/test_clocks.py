@@ -161,19 +161,6 @@ def test_time_limits_do_not_see_the_wall_clock(shop: Skewed, jump: float) -> Non
     assert worker.wait(20) == 0
 
 
-def test_a_worker_goes_on_claiming_after_its_clock_was_set_back_a_little(shop: Skewed) -> None:
-    """Runs that take less than no time must not teach it to read ahead less than nothing."""
-    clocks = shop.clock()
-    worker = shop.hire(slots=2)
-    shop.heard()
-    for step in range(30):
-        jobs = [shop.add("sleep", 0.003) for _ in range(6)]
-        clocks.set(-0.004 * step)
-        eventually(partial(ended, shop, jobs), within=5)
-    worker.terminate()
-    assert worker.wait(20) == 0
-
-
 def test_a_worker_that_wakes_from_a_suspension_renews_at_once(shop: Skewed) -> None:
     clocks = shop.clock()
     worker = shop.hire(lease=600.0)

@@ -114,6 +114,27 @@ def test_an_idle_worker_that_was_frozen_goes_on_with_the_processes_it_had(shop: 
     assert children_of(worker.pid) == before
 
 
+def test_a_worker_that_was_frozen_whole_goes_on_with_what_nobody_has_taken(shop: Shop) -> None:
+    """As a container that was paused for longer than a lease, with no other worker about."""
+    pids = [shop.directory / name for name in ("task", "command")]
+    task = shop.add("spawn", str(pids[0]))
+    command = shop.command(f"echo $$ > {pids[1]}; exec sleep 600", shell=True)
+    worker = hire(shop, slots=2)
+    first = [pid_in(path) for path in pids]
+    frozen = family(worker)
+    freeze(frozen)
+    time.sleep(1.5 * LEASE)
+    thaw(frozen)
+    assert shop.until(shop.add("echo", 1), State.READY, State.RUNNING).crashes == 0
+    time.sleep(1.5 * LEASE)
+    assert all(alive(pid) for pid in first)
+    assert [(shop.job(id).state, shop.job(id).attempt) for id in (task, command)] == [(State.RUNNING, 1)] * 2
+    shop.adapter.operator.kill([task, command])
+    assert shop.until(task).state is shop.until(command).state is State.CANCELLED
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
 @pytest.mark.parametrize("who", ["supervisor", "everything"])
 @pytest.mark.timeout(180)
 def test_workers_that_freeze_at_any_moment_leave_one_outcome_for_each_job(shop: Shop, who: str) -> None:

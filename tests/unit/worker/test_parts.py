@@ -54,6 +54,16 @@ def test_the_window_follows_the_horizon_and_the_slots() -> None:
     assert many.ahead * 512 <= MOST
 
 
+def test_runs_that_a_clock_says_took_less_than_no_time_shut_nothing() -> None:
+    """A wall clock is set back by a few milliseconds all the time."""
+    for back in (1e-9, 20e-6, 0.0005, 0.003, 3600.0):
+        window = ReadAhead(2)
+        for _ in range(20):
+            window.learn(4, -4 * back)
+            assert window.ahead >= 0
+        assert window.ahead > 0
+
+
 # --- timers ------------------------------------------------------------------------------------------
 
 
