@@ -22,7 +22,7 @@ from qtool.engine.job import (
     Settlement,
     Snooze,
 )
-from qtool.engine.policy import DEFAULTS, KEEP, MAX_CRASHES, Retention, backoff_delay, decide
+from qtool.engine.policy import DEFAULTS, KEEP, MAX_CRASHES, Retention, backoff_delay, decide, not_again
 from qtool.engine.states import FINAL, UNFINISHED, Event, Reason, State, allowed
 
 BOOM = Failure(type="ValueError", message="boom")
@@ -129,11 +129,18 @@ outcomes = st.one_of(
     st.builds(Done, st.none() | st.text()),
     st.builds(Snooze, st.floats(-1, 1e6)),
     st.builds(Cancel),
-    st.builds(Retry, failures_, st.none() | st.floats(0, 1e6)),
+    st.builds(Retry, failures_, st.none() | st.floats(0, 1e6), st.sampled_from(Reason)),
     st.builds(Fail, failures_, st.sampled_from(Reason), st.booleans(), st.booleans()),
 )
 policies = st.builds(
-    Policy, retries=st.none() | st.integers(0, 5), backoff=st.none() | st.floats(0, 1e6), backoff_cap=st.none()
+    Policy,
+    retries=st.none() | st.integers(0, 5),
+    backoff=st.none() | st.floats(0, 1e6),
+    backoff_cap=st.none() | st.floats(0, 1e4),
+    jitter=st.none() | st.booleans(),
+    on_crash=st.sampled_from([None, "retry", "dead"]),
+    timeout=st.none() | st.floats(0, 1e6),
+    grace=st.none() | st.floats(0, 1e6),
 )
 
 
@@ -146,6 +153,58 @@ def test_every_outcome_is_a_legal_move(
     assert (end.due_at is not None) is (end.state in (State.RETRY, State.SCHEDULED))
     assert (end.reason is not None) is (end.state is State.DEAD)
     assert end.due_at is None or end.due_at >= NOW
+
+
+def model(outcome: Outcome, policy: Policy, failures: int, crashes: int) -> tuple[State, Reason | None, float]:
+    """State, reason, and the longest wait: the rules as the guide tells them, one after the other."""
+    if isinstance(outcome, Done):
+        return State.SUCCEEDED, None, 0
+    if isinstance(outcome, Cancel):
+        return State.CANCELLED, None, 0
+    if isinstance(outcome, Snooze) and outcome.in_ >= 0:
+        return (State.SCHEDULED if outcome.in_ else State.READY), None, outcome.in_
+    reason = Reason.FAILED if isinstance(outcome, Snooze) else outcome.reason
+    if isinstance(outcome, Fail) and outcome.crashed and reason is Reason.FAILED:
+        reason = Reason.CRASHED
+    if isinstance(outcome, Fail) and outcome.final:
+        return State.DEAD, reason, 0
+    if isinstance(outcome, Fail) and outcome.crashed:
+        again = policy.on_crash != "dead" and crashes < 2
+        return (State.RETRY, None, 0) if again else (State.DEAD, reason, 0)
+    if failures >= (policy.retries or 0):
+        return State.DEAD, reason, 0
+    if isinstance(outcome, Retry) and outcome.in_ is not None:
+        return State.RETRY, None, outcome.in_
+    base = 2.0 if policy.backoff is None else policy.backoff
+    cap = 3600.0 if policy.backoff_cap is None else policy.backoff_cap
+    return State.RETRY, None, min(cap, base * 2**failures)
+
+
+@given(outcomes, policies, st.integers(0, 9), st.integers(0, 4), st.floats(0, 1, exclude_max=True))
+def test_decisions_are_those_of_the_guide(
+    outcome: Outcome, policy: Policy, failures: int, crashes: int, random: float
+) -> None:
+    end = settled(outcome, policy, failures=failures, crashes=crashes, random=random)
+    state, reason, wait = model(outcome, policy, failures, crashes)
+    assert (end.state, end.reason) == (state, reason)
+    said = isinstance(outcome, Snooze | Retry) and outcome.in_ is not None and outcome.in_ >= 0
+    if state in (State.RETRY, State.SCHEDULED) and not (isinstance(outcome, Fail) and outcome.crashed):
+        assert end.due_at == pytest.approx(NOW + (wait if said or policy.jitter is False else wait * random))
+
+
+def test_the_reason_of_a_retry_is_that_of_the_end() -> None:
+    for reason in Reason:
+        assert settled(Retry(BOOM, 5.0, reason)).reason is reason
+        assert settled(Retry(BOOM, 5.0, reason), Policy(retries=1)).reason is None
+
+
+def test_what_has_crashed_and_must_not_run_twice_is_not_started_again() -> None:
+    assert not_again(lease(crashes=1), Policy(on_crash="retry")) is None
+    assert not_again(lease(crashes=2), UNSAID) is None
+    assert not_again(lease(crashes=0), Policy(on_crash="dead")) is None
+    end = not_again(lease(crashes=1), Policy(on_crash="dead"))
+    assert end is not None
+    assert (end.reason, end.final, end.crashed) == (Reason.CRASHED, True, False)
 
 
 # --- backoff -----------------------------------------------------------------------------------------
