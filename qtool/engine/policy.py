@@ -140,7 +140,8 @@ def tries_again(crashes: int, policy: Policy) -> bool:
 def not_again(lease: Lease, policy: Policy) -> Fail | None:
     """The end of a job that has taken its process down and must not be tried again; None for any other.
 
-    Whoever took it back from a dead worker may not have known the policy of its task: it is asked before each start.
+    Whoever took it back from a lost worker knows what the job says, and may not know what its task says: it is asked
+    before a start.
     """
     if lease.crashes and policy.on_crash == "dead":
         said = "an earlier attempt took its process down, and on_crash says that there is no other"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine import tasks
 from qtool.engine.codec import decode_options
 from qtool.engine.current import CurrentJob, RetriesSpent, Retry
-from qtool.engine.job import EXEC, UNSAID, Done, JobInfo, Lease, Outcome, Report
+from qtool.engine.job import EXEC, UNSAID, Done, JobInfo, Lease, Outcome, Report, Snooze
 from qtool.engine.policy import decide
 from qtool.engine.run import drop_loop, refusal_of, run
 from qtool.engine.states import Reason, State
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from qtool.engine.broker import Adapter
     from qtool.engine.clock import Clock
+
+ALL = 10**9
+"""As many as there are."""
 
 NAME = "test"
 """The worker's id, as its attempts record it."""
@@ -74,7 +77,6 @@ class TestWorker:
         self._adapter = adapter
         self._clock = clock
         self._claiming = threading.Lock()
-        self._claimed: dict[str, Lease] = {}
 
     def next(self) -> Ran | None:
         """Run the job whose turn it is; None if none is ready."""
@@ -82,11 +84,15 @@ class TestWorker:
         return self._run(leases[0]) if leases else None
 
     def this(self, id: str) -> Ran | None:
-        """Run this job; None if it is not ready. What others wait for in their threads is left to them."""
+        """Run this job, whoever's turn it is; None if it cannot be started now."""
         with self._claiming:
-            for lease in self._adapter.broker.claim(NAME, (), 1000):
-                self._claimed[lease.id] = lease
-            mine = self._claimed.pop(id, None)
+            # A claim cannot choose: all others go back, before another thread looks for its own.
+            leases = {lease.id: lease for lease in self._adapter.broker.claim(NAME, (), ALL)}
+            mine = leases.pop(id, None)
+            now = self._clock.now()
+            self._adapter.broker.settle(
+                [decide(each, Snooze(), UNSAID, started_at=now, now=now, random=_most) for each in leases.values()]
+            )
         return self._run(mine) if mine is not None else None
 
     def _run(self, lease: Lease) -> Ran:
@@ -112,8 +118,7 @@ class TestWorker:
             outcome = _here(partial(run, task, job, lease.body, policy.timeout, caught=raised.append), task.is_async)
         except (UnknownTask, AppNotImported, Undecodable) as error:
             outcome = refusal_of(error)
-        # Waits are the longest they can be, so that a test knows them.
-        settled = decide(lease, outcome, policy, started_at=started_at, now=self._clock.now(), random=lambda: 1.0)
+        settled = decide(lease, outcome, policy, started_at=started_at, now=self._clock.now(), random=_most)
         self._adapter.broker.settle([settled])
         info = self._adapter.inspector.get([lease.id])[0]
         assert info is not None
@@ -122,6 +127,11 @@ class TestWorker:
 
     def _report(self, lease: Lease, fraction: float | None, text: str | None) -> None:
         self._adapter.broker.report([Report(lease, fraction, text)])
+
+
+def _most() -> float:
+    """Instead of a random number: waits are the longest they can be, so that a test knows them."""
+    return 1.0
 
 
 def close() -> None:

@@ -272,6 +272,18 @@ def test_an_interrupt_is_the_testers(jobs: Jobs) -> None:
         jobs.run()
 
 
+def test_one_job_alone_is_run_to_its_end(jobs: Jobs) -> None:
+    before = task(name="before")(lambda: None).apply_async(priority=9)
+    mine = failing(2, ConnectionError("reset"), retries=2).delay()
+    after = task(name="after")(lambda: None).delay()
+    ran = jobs.finish(mine)
+    assert ran is not None
+    assert (ran.result, ran.job.attempt) == (3, 3)
+    assert [job.id for job in jobs.enqueued] == [before.id, after.id]
+    assert jobs.finish(mine.id) is None
+    assert [ran.job.attempt for ran in jobs.run()] == [1, 1]
+
+
 # --- time --------------------------------------------------------------------------------------------
 
 

@@ -130,6 +130,19 @@ def test_what_must_not_run_twice_does_not_when_its_whole_worker_was_killed(shop:
     eventually(lambda: log.stat().st_size == 4)
 
 
+def test_nor_when_its_lease_ran_out_and_nobody_knows_what_it_did(shop: Shop) -> None:
+    log = shop.directory / "log"
+    policy = Policy(on_crash="dead")
+    ids = [shop.add(f"{APP}.charge", str(log)), shop.command("touch", str(log), policy=policy)]
+    assert len(shop.adapter.broker.claim("gone", (), 2, 0.05)) == 2
+    eventually(lambda: shop.adapter.broker.maintain().rescued)
+    shop.start("-j", "2", "-A", APP, apps=False)
+    for id in ids:
+        info = shop.until(id)
+        assert (info.state, info.reason, info.crashes) == (State.DEAD, Reason.CRASHED, 1)
+    assert not log.exists()
+
+
 def test_celerys_two_limits_are_the_end_of_its_time_and_the_kill(shop: Shop) -> None:
     log = shop.directory / "log"
     info = run(shop, "deaf", str(log))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.job import Cancel, Fail, Failure, Lease, Outcome, Snooze
-from qtool.engine.policy import not_again
 from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import Reason
 from qtool.engine.worker import launcher
@@ -111,9 +110,6 @@ class Commands:
         except Undecodable as error:
             failure = Failure(type="Undecodable", message=str(error))
             self._floor.outbox.end(lease, Fail(failure, Reason.UNDECODABLE, final=True), started=now)
-            return
-        if (end := not_again(lease, policy)) is not None:
-            self._floor.outbox.end(lease, end, started=now)
             return
         self._serial = serial = self._serial + 1
         out, out_end = os.pipe2(os.O_CLOEXEC)
