@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "purge": "Delete jobs from queues.",
         "pause": "Stop starting jobs of a queue.",
         "resume": "Start jobs of a paused queue again.",
+        "limits": "Limit how many jobs run at once, and how many start a second.",
     },
     "Set up": {
         "context": "Name brokers, and choose one.",

@@ -13,7 +13,7 @@ from qtool.engine.handle import Batch, Handle
 from qtool.engine.ids import new_id
 from qtool.engine.job import DEFAULT_QUEUE, NOTHING, Job
 from qtool.engine.names import check_key, check_name
-from qtool.engine.options import SendOptions, Unique, checked, moment, policy_of, seconds
+from qtool.engine.options import Key, SendOptions, Unique, checked, moment, policy_of, seconds
 from qtool.engine.tasks import Task
 from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext
 
@@ -195,7 +195,7 @@ class _Maker:
     A call's options win over the task's, those over the routes, those over the defaults.
     """
 
-    __slots__ = ("_checked", "_clock", "_eta", "_expires", "_fixed", "_name", "_task", "_task_id", "_unique")
+    __slots__ = ("_checked", "_clock", "_eta", "_expires", "_fixed", "_key", "_name", "_task", "_task_id", "_unique")
 
     def __init__(
         self, task: AnyTask | str, options: SendOptions, settings: Settings, clock: Callable[[], float]
@@ -218,11 +218,13 @@ class _Maker:
             "priority": _priority(said, own, route),
             "tags": {**(own.tags if own else {}), **said.get("tags", {})} or NOTHING,
             "policy": policy_of(said),
+            "key_limit": said.get("key_limit") or (own and own.key_limit) or 1,
         }
         for tag in self._fixed["tags"]:
             check_name("tag", tag)
         self._task_id: str | None = check_name("id", said["task_id"]) if "task_id" in said else None
         self._unique: Unique | None = said.get("unique", own.unique if own else None)
+        self._key: Key | None = said.get("key", own.key if own else None)
         self._eta = said.get("eta"), seconds(said.get("countdown"))
         self._expires = said.get("expires", own.expires if own else None)
 
@@ -268,6 +270,7 @@ class _Maker:
             run_at=times[0],
             expires_at=times[1],
             unique=None if self._unique is None else _unique_key(self._unique, self._name, args, kwargs),
+            key=None if self._key is None else _key(self._key, args, kwargs),
             **self._fixed,
         )
         return hooks.changed(job) if hooks.producers else job
@@ -292,6 +295,12 @@ def _unique_key(unique: Unique, name: str, args: tuple[Any, ...], kwargs: Mappin
 
     body = encode_body(args, dict(sorted(kwargs.items())))
     return f"{name}:{sha256(body.encode()).hexdigest()[:32]}"
+
+
+def _key(key: Key, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    """The key as given, or from a function of the arguments."""
+    made = key(*args, **kwargs) if callable(key) else key
+    return None if made is None else check_key(made, "key")
 
 
 def _blame(jobs: list[Job], before: int) -> None:

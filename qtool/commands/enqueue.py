@@ -22,6 +22,7 @@ qtool enqueue --shell 'pg_dump shop | gzip > shop.gz' --in 1h
 find . -name '*.wav' -print0 | qtool enqueue -0 -- flac --best {}
 seq 1000 | qtool enqueue --lines examples.tasks.noop
 qtool enqueue --jsonl mail.send --from mails.jsonl -Q bulk
+qtool enqueue --lines shop.sync --key 'account-{}' --key-limit 2 --from accounts.txt
 qtool enqueue --wait -- make test && echo green
 qtool enqueue --timeout 10m --grace 30s --on-crash dead -- ./charge-cards
 """
@@ -71,6 +72,10 @@ def command(
     unique: Annotated[
         Text, typer.Option("--unique", metavar="KEY", help="Nothing new while an unfinished job has this key.")
     ] = None,
+    key: Annotated[
+        Text, typer.Option("--key", metavar="KEY", help="One job with this key runs at once; {} takes the line.")
+    ] = None,
+    key_limit: Annotated[Text, typer.Option("--key-limit", metavar="N", help="So many of them run at once.")] = None,
     id: Annotated[Text, typer.Option("--id", metavar="ID", help="The job's id, to enqueue it once only.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="For filters; repeat.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; pass on a command's exit code.")] = False,
@@ -84,14 +89,14 @@ def command(
     ARG is a string, K=V a string by name, K:=JSON a value by name and :=JSON a value. K is a Python name, so that
     https://host/?q=1 is an ARG; write :='"a=b"' for a string that looks like K=V. After a task, -- ends the options.
 
-    With --lines or -0, {} stands for the line in every ARG, in every V, in KEY and in the command; where it does not
-    occur, the line becomes the last argument. In a --shell script it is quoted. Empty lines are skipped.
+    With --lines or -0, {} stands for the line in every ARG, in every V, in both KEYs and in the command; where it does
+    not occur, the line becomes the last argument. In a --shell script it is quoted. Empty lines are skipped.
 
     With --jsonl and a task, an array holds arguments (after those on the command line) and an object keyword arguments
     (over them). Without a task, every line is an envelope: an object with "task" and, where it has something to say of
-    them, "id", "args", "kwargs", "queue", "priority", "run_at", "expires_at", "unique", "tags", "retries", "backoff",
-    "jitter", "timeout", "grace", "on_crash" (times and durations in seconds); options given here win over it. A line
-    that cannot be used is reported and left out, the rest is enqueued, and the exit code is 3.
+    them, "id", "args", "kwargs", "queue", "priority", "run_at", "expires_at", "unique", "key", "key_limit", "tags",
+    "retries", "backoff", "jitter", "timeout", "grace", "on_crash" (times and durations in seconds); options given here
+    win over it. A line that cannot be used is reported and left out, the rest is enqueued, and the exit code is 3.
 
     Prints the ids, -q nothing, -o jsonl objects.
     """
@@ -118,6 +123,8 @@ def command(
             grace=grace,
             on_crash=on_crash,
             unique=unique,
+            key=key,
+            key_limit=key_limit,
             id=id,
             tag=tuple(tag or ()),
             wait=wait,

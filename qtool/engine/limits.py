@@ -40,11 +40,11 @@ def parse_rate(said: str | float) -> float:
 
 
 def format_rate(rate: float) -> str:
-    """The rate as people write it: in the shortest unit in which it is at least one."""
-    for unit in "smhd":
-        if (many := rate * _UNITS[unit]) >= 1 or unit == "d":
-            break
-    return f"{many:.6g}/{unit}"
+    """The rate as people write it: in the shortest unit in which it is a whole number, or else at least one."""
+    many = {unit: rate * _UNITS[unit] for unit in "smhd"}
+    whole = [unit for unit, count in many.items() if count >= 1 and abs(count - round(count)) < 1e-6 * count]
+    unit = (whole or [unit for unit, count in many.items() if count >= 1] or ["d"])[0]
+    return f"{many[unit]:.6g}/{unit}"
 
 
 def default_burst(rate: float) -> int:

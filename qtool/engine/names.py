@@ -32,8 +32,8 @@ LONGEST_KEY = 4096
 """Bytes of UTF-8: room for any path."""
 
 
-def check_key(key: str) -> str:
-    """``key`` itself, when it may be a job's unique key: 1 to 4096 bytes of UTF-8 without NUL. Raises BadName."""
+def check_key(key: str, what: str = "unique key") -> str:
+    """``key`` itself, when it may be a job's (unique) key: 1 to 4096 bytes of UTF-8 without NUL. Raises BadName."""
     if key.isascii() and key.isprintable() and 0 < len(key) <= LONGEST_KEY:
         return key
     why = ""
@@ -46,5 +46,5 @@ def check_key(key: str) -> str:
     elif (size := len(key.encode())) > LONGEST_KEY:
         why = f"it has {size} bytes and the limit is {LONGEST_KEY}"
     if why:
-        raise BadName(what="unique key", name=f"{key[:20]}…" if len(key) > 20 else key, why=why)
+        raise BadName(what=what, name=f"{key[:20]}…" if len(key) > 20 else key, why=why)
     return key

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from qtool.engine.job import PRIORITIES, UNSAID, OnCrash, Policy
+from qtool.engine.limits import parse_rate
 
 if TYPE_CHECKING:
     from qtool.engine.on_error import OnError
@@ -16,6 +18,8 @@ UNLIMITED = 2**31 - 1
 ASKED_RETRIES = 3
 """How often errors are retried where a task says which (``on_error``, Celery's options), and not how often."""
 
+Key = str | Callable[..., str | None]
+Rate = str | float
 Unique = bool | str | Callable[..., str]
 Errors = type[BaseException] | Collection[type[BaseException]]
 
@@ -53,6 +57,12 @@ class TaskOptions(TypedDict, total=False):
     """No second unfinished job with the same key: True for the same arguments, a string, or a function of them."""
     expires: Seconds
     """Not started once this has passed since it was enqueued."""
+    key: Key
+    """Of all jobs with the same key ``key_limit`` run at once: a string, or a function of the arguments."""
+    key_limit: int
+    """How many jobs with its key may run at once; 1 by default."""
+    rate_limit: Rate
+    """How many of its jobs start, over all workers: ``"10/s"``, ``"100/m"``, ``"1000/h"``, or a number a second."""
     tags: Mapping[str, str]
     """For filters; a call's own are added."""
 
@@ -86,8 +96,6 @@ class TaskOptions(TypedDict, total=False):
     """Celery's: taken and not needed, for a start is always recorded."""
     serializer: str
     """Celery's: ``json`` is what happens anyway."""
-    rate_limit: str
-    """Celery's: not supported yet."""
 
 
 class SendOptions(TypedDict, total=False):
@@ -119,6 +127,10 @@ class SendOptions(TypedDict, total=False):
     """How long it may go on after that before it is killed."""
     unique: Unique
     """As for ``@task``; False for none."""
+    key: Key | None
+    """As for ``@task``; None for none."""
+    key_limit: int
+    """How many jobs with its key may run at once."""
     tags: Mapping[str, str]
     """For filters, over those of the task."""
     task_id: str
@@ -133,7 +145,6 @@ class SendOptions(TypedDict, total=False):
 
 
 NOT_YET = {
-    "rate_limit": "limit the worker instead: give the task a queue of its own and run a worker with -j 1 on it",
     "link": "enqueue the next job at the end of the task",
     "link_error": "catch the error in the task and enqueue from there",
     "serializer": "arguments travel as JSON",
@@ -165,6 +176,12 @@ def _is_errors(value: Any) -> bool:
     return isinstance(kinds, Collection) and all(isinstance(k, type) and issubclass(k, BaseException) for k in kinds)
 
 
+def _is_rate(value: Any) -> bool:
+    with suppress(ValueError):
+        return value is None or parse_rate(value) > 0
+    return False
+
+
 def _is_tags(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
 
@@ -172,6 +189,12 @@ def _is_tags(value: Any) -> bool:
 _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "priority": (lambda value: type(value) is int and value in PRIORITIES, "a whole number from 0 to 9"),
     "retries": (_is_count, "a whole number, 0 or more"),
+    "key": (
+        lambda value: value is None or callable(value) or _is_name(value),
+        "a string that is not empty, or a function",
+    ),
+    "key_limit": (lambda value: type(value) is int and 1 <= value <= UNLIMITED, "a whole number, 1 or more"),
+    "rate_limit": (_is_rate, "written 10/s, 100/m or 1000/h"),
     "max_retries": (lambda value: value is None or _is_count(value), "a whole number, 0 or more, or None"),
     "tags": (_is_tags, "a mapping of strings to strings"),
     "on_crash": (lambda value: value in ("retry", "dead"), "'retry' or 'dead'"),

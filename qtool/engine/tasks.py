@@ -20,6 +20,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from qtool.engine.job import HTTP, NOTHING
+from qtool.engine.limits import parse_rate
 from qtool.engine.on_error import Rules
 from qtool.engine.options import (
     ASKED_RETRIES,
@@ -109,6 +110,11 @@ class Task(Generic[P, C, R]):
         self.priority: int | None = said.get("priority")
         self.expires: float | None = said.get("expires")
         self.unique = said.get("unique")
+        self.key = said.get("key")
+        self.key_limit: int | None = said.get("key_limit")
+        rate = said.get("rate_limit")
+        self.rate_limit: float | None = parse_rate(rate) if rate is not None else None
+        """How many of its jobs start a second, over all workers."""
         self.tags: Mapping[str, str] = said.get("tags", NOTHING)
         self.ignore_result: bool = said.get("ignore_result", False)
         self._signature: inspect.Signature | Literal[False] | None = False
@@ -266,6 +272,11 @@ _BUILT_IN = {HTTP: "qtool.engine.http"}
 def registered() -> dict[str, AnyTask]:
     """Every task by name, sorted; what ``@task`` made so far."""
     return dict(sorted(_tasks.items()))
+
+
+def rates() -> dict[str, float | None]:
+    """How many jobs of each task that ``@task`` made so far start a second; None where its code does not say."""
+    return {name: made.rate_limit for name, made in _tasks.items()}
 
 
 def find(name: str) -> AnyTask:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from qtool.engine.codec import MAX_PAYLOAD, decode, encode_body, encode_options
@@ -15,8 +16,6 @@ from qtool.errors import BadDuration, BadTime, QtoolError, UsageError
 from qtool.intake.input import HOLE, Filler, Work, check_depth, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qtool.config import Route
     from qtool.engine.job import OnCrash
     from qtool.intake.options import EnqueueOptions
@@ -36,6 +35,8 @@ class Terms(Value, kw_only=True):
     expires_in: float | None
     expires_at: float | None
     unique: str | None
+    key: str | None
+    key_limit: int | None
     tags: Mapping[str, str]
     policy: Policy
 
@@ -60,6 +61,8 @@ def read_terms(options: EnqueueOptions, now: float, *, many: bool) -> Terms:
         check_name("queue", options.queue)
     if options.unique is not None:
         check_key(options.unique)
+    if options.key is not None:
+        check_key(options.key, "key")
     expires_in, expires_at = _expiry(options.expires, now)
     terms = Terms(
         id=options.id,
@@ -70,6 +73,8 @@ def read_terms(options: EnqueueOptions, now: float, *, many: bool) -> Terms:
         expires_in=expires_in,
         expires_at=expires_at,
         unique=options.unique,
+        key=options.key,
+        key_limit=_key_limit(options),
         tags=_tags(options.tag),
         policy=_policy(options),
     )
@@ -83,6 +88,17 @@ def read_terms(options: EnqueueOptions, now: float, *, many: bool) -> Terms:
 def _priority(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) in PRIORITIES):
         raise UsageError(why=f"'{text}' is not a priority: write a number from 0 to 9; 9 runs first.")
+    return int(text)
+
+
+def _key_limit(options: EnqueueOptions) -> int | None:
+    text = options.key_limit
+    if text is None:
+        return None
+    if options.key is None and not options.jsonl:
+        raise UsageError(why="--key-limit says how many jobs with a --key run at once: add it.")
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
+        raise UsageError(why=f"'{text}' is not a number of jobs: write 1, 2, 3, …")
     return int(text)
 
 
@@ -182,25 +198,36 @@ class Maker:
             self._template = self._describe(work.task, now)
             encode_body(work.args, work.kwargs)
             encode_options(self._template)
-            self._stamp = stamp(self._template, "id", "args", "kwargs", "created_at", "run_at", "expires_at", "unique")
+            self._stamp = stamp(
+                self._template, "id", "args", "kwargs", "created_at", "run_at", "expires_at", "unique", "key"
+            )
 
     def one(self, now: float) -> Job:
         """The job of a call without lines."""
         terms, work = self._terms, self._work
         made: Job = self._stamp(
-            terms.id or new_id(), work.args, work.kwargs, now, terms.starts(now), terms.ends(now), terms.unique
+            terms.id or new_id(),
+            work.args,
+            work.kwargs,
+            now,
+            terms.starts(now),
+            terms.ends(now),
+            terms.unique,
+            terms.key,
         )
         return made
 
     def of_lines(self, number: int, lines: list[str], now: float) -> list[Job]:
         """A job for every line that is not empty."""
-        starts, ends, unique = self._terms.starts(now), self._terms.ends(now), self._terms.unique
+        starts, ends = self._terms.starts(now), self._terms.ends(now)
+        unique, key = self._terms.unique, self._terms.key
         make, work = self._stamp, self._work
         delicate = work.command and any("\0" in line for line in lines)
         if (
             self._fill.plain
             and not delicate
             and (unique is None or HOLE not in unique)
+            and (key is None or HOLE not in key)
             and max(map(len, lines)) < SHORT
         ):
             # The usual case, a million times.
@@ -208,7 +235,7 @@ class Maker:
             if "" in lines:
                 lines = [line for line in lines if line]
             return [
-                make(id, (*args, line), kwargs, now, starts, ends, unique)
+                make(id, (*args, line), kwargs, now, starts, ends, unique, key)
                 for id, line in zip(new_id.batch(len(lines)), lines, strict=True)
             ]
         jobs = []
@@ -221,7 +248,8 @@ class Maker:
                     raise UsageError(why="a command's argument cannot hold a NUL")
                 if len(line) >= SHORT // 8:
                     encode_body(args, kwargs)
-                jobs.append(make(new_id(), args, kwargs, now, starts, ends, _key_of(unique, line)))
+                keys = _key_of(unique, line), _key_of(key, line, "key")
+                jobs.append(make(new_id(), args, kwargs, now, starts, ends, *keys))
             except QtoolError as error:
                 self._reject(at, error)
         return jobs
@@ -250,8 +278,8 @@ class Maker:
             raise UsageError(why="it is neither an array of arguments nor an object of keyword arguments")
         if len(line) >= SHORT // 8:
             encode_body(args, kwargs)
-        unique = _key_of(terms.unique, line)
-        made: Job = self._stamp(new_id(), args, kwargs, now, terms.starts(now), terms.ends(now), unique)
+        keys = _key_of(terms.unique, line), _key_of(terms.key, line, "key")
+        made: Job = self._stamp(new_id(), args, kwargs, now, terms.starts(now), terms.ends(now), *keys)
         return made
 
     def _envelope(self, said: Any, line: str, now: float) -> Job:
@@ -276,6 +304,8 @@ class Maker:
             run_at=_first(terms.starts(now), job.run_at),
             expires_at=_first(terms.ends(now), job.expires_at),
             unique=_key_of(terms.unique, line) or job.unique,
+            key=_key_of(terms.key, line, "key") or job.key,
+            key_limit=terms.key_limit or job.key_limit,
             tags={**job.tags, **terms.tags} if terms.tags else job.tags,
             policy=terms.policy.over(job.policy),
         )
@@ -290,6 +320,7 @@ class Maker:
             queue=terms.queue or (route and route.queue) or DEFAULT_QUEUE,
             priority=_first(terms.priority, route.priority if route else None) or 0,
             created_at=now,
+            key_limit=terms.key_limit or 1,
             tags=terms.tags,
             policy=terms.policy,
         )
@@ -299,12 +330,12 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _key_of(unique: str | None, line: str) -> str | None:
-    """The unique key for ``line``; its bytes that are not UTF-8 are spelled out, for a key is text."""
-    if unique is None or HOLE not in unique:
-        return unique
+def _key_of(key: str | None, line: str, what: str = "unique key") -> str | None:
+    """The (unique) key for ``line``; its bytes that are not UTF-8 are spelled out, for a key is text."""
+    if key is None or HOLE not in key:
+        return key
     text = os.fsencode(line).decode("utf-8", "backslashreplace")
-    return check_key(unique.replace(HOLE, text))
+    return check_key(key.replace(HOLE, text), what)
 
 
 # --- envelopes ---------------------------------------------------------------------------------------
@@ -312,22 +343,27 @@ def _key_of(unique: str | None, line: str) -> str | None:
 _NUMBERS = ("created_at", "run_at", "expires_at", "backoff", "backoff_cap", "timeout", "grace")
 _LATEST = 1e11
 """Seconds: a few thousand years, beyond which no calendar helps."""
-_WHOLE = {"priority": PRIORITIES[-1], "retries": 2**31 - 1}
+_WHOLE = {"priority": (0, PRIORITIES[-1]), "retries": (0, 2**31 - 1), "key_limit": (1, 2**31 - 1)}
+_TEXTS: Mapping[str, Callable[[str], str]] = {
+    **{field: partial(check_name, field) for field in ("id", "task", "queue")},
+    "unique": check_key,
+    "key": partial(check_key, what="key"),
+}
 
 
 def _check_envelope(said: dict[str, Any]) -> None:
     """Raises UsageError, BadName for a field of the wrong kind; :func:`decode` looks at the others."""
-    for field in ("id", "task", "queue", "unique"):
+    for field, check in _TEXTS.items():
         if (value := said.get(field)) is not None:
             if type(value) is not str:
                 raise UsageError(why=f'its "{field}" is not a string')
-            check_key(value) if field == "unique" else check_name(field, value)
+            check(value)
     for field in _NUMBERS:
         if (value := said.get(field)) is not None and (type(value) not in (int, float) or not 0 <= value <= _LATEST):
             raise UsageError(why=f'its "{field}" is not a number of seconds')
-    for field, most in _WHOLE.items():
-        if (value := said.get(field)) is not None and (type(value) is not int or not 0 <= value <= most):
-            raise UsageError(why=f'its "{field}" is not a whole number from 0 to {most}')
+    for field, (least, most) in _WHOLE.items():
+        if (value := said.get(field)) is not None and (type(value) is not int or not least <= value <= most):
+            raise UsageError(why=f'its "{field}" is not a whole number from {least} to {most}')
     _check_tags(said.get("tags"))
 
 

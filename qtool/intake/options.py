@@ -33,6 +33,8 @@ class EnqueueOptions(Value, kw_only=True):
     grace: str | None = None
     on_crash: str | None = None
     unique: str | None = None
+    key: str | None = None
+    key_limit: str | None = None
     id: str | None = None
     tag: tuple[str, ...] = ()
     wait: bool = False
@@ -65,6 +67,8 @@ TEXT: dict[str, str] = {
     "--grace": "grace",
     "--on-crash": "on_crash",
     "--unique": "unique",
+    "--key": "key",
+    "--key-limit": "key_limit",
     "--id": "id",
     "--wait-timeout": "wait_timeout",
     "-b": "broker",

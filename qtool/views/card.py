@@ -75,10 +75,18 @@ def _facts(row: JobRow) -> Iterator[tuple[str, str]]:
         "progress": f"{done}{row.message or ''}".strip(),
         "policy": _policy(row),
         "unique": row.unique or "",
+        "key": f"{row.key}, {row.key_limit} at once" if row.key is not None else "",
+        "waits": _waits(row),
         "tags": ", ".join(f"{key}={value}" for key, value in row.tags.items()),
         "parents": ", ".join(row.parents),
     }
     return ((label, value) for label, value in facts.items() if value)
+
+
+def _waits(row: JobRow) -> str:
+    if row.held is None:
+        return ""
+    return "for a slot of its key" if row.held == f"key:{row.key}" else "for the rate of its task"
 
 
 def _finished(row: JobRow) -> str:

@@ -121,6 +121,11 @@ class JobRow:
     """What its code says it is doing."""
     unique: str | None
     """The key that only one unfinished job may hold."""
+    key: str | None
+    """Of all jobs with this key, ``key_limit`` run at once."""
+    key_limit: int
+    held: str | None
+    """The limit that keeps a ready job from starting: ``key:…`` or ``task:…``."""
     tags: dict[str, str]
     parents: list[str]
     """Ids of jobs it comes after."""
@@ -162,6 +167,9 @@ class JobRow:
             progress=job.progress,
             message=job.message,
             unique=job.unique,
+            key=job.key,
+            key_limit=job.key_limit,
+            held=job.held,
             error=Error.of(job.error),
             args=list(job.args),
             kwargs=dict(job.kwargs),
@@ -226,6 +234,8 @@ def _remark(row: JobRow) -> str:
     if row.state is State.RUNNING and (row.progress is not None or row.message):
         done = f"{100 * row.progress:.0f} % " if row.progress is not None else ""
         return f"{done}{row.message or ''}".strip()
+    if row.held is not None:
+        return f"waits for {row.held}"
     if row.state is State.DEAD:
         reason = "" if row.reason in (None, Reason.FAILED) else f"{row.reason}: "
         return f"{reason}{row.error or ''}".removesuffix(": ")

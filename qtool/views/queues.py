@@ -8,7 +8,7 @@ from datetime import datetime
 from qtool.engine.broker import QueueStats
 from qtool.engine.states import State
 from qtool.tables import Column, Table
-from qtool.views.text import age, always, moment, number, rate, span
+from qtool.views.text import age, always, limit_text, moment, number, rate, span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,14 @@ class QueueRow:
     dead: int
     cancelled: int
     expired: int
+    held: int
+    """Ready jobs that their key or their task's rate keeps from starting."""
+    concurrency: int | None
+    """How many jobs may run at once; null for any number."""
+    rate: float | None
+    """How many may start a second; null for any number."""
     oldest_ready_at: datetime | None
-    """Since when the oldest ready job could have been started."""
+    """Since when the oldest ready job that is not held could have been started."""
     in_rate: float
     """Jobs enqueued."""
     out_rate: float
@@ -55,6 +61,9 @@ class QueueRow:
             queue=stats.name,
             paused=stats.paused,
             **{str(state): stats.counts.get(state, 0) for state in State},
+            held=stats.held,
+            concurrency=stats.concurrency,
+            rate=stats.rate,
             oldest_ready_at=moment(stats.oldest_ready_at),
             in_rate=stats.in_rate,
             out_rate=stats.out_rate,
@@ -73,7 +82,9 @@ QUEUES = Table(
     (
         Column("QUEUE", lambda r: r.queue, least=10, style=lambda r: "yellow" if r.paused else "bold"),
         Column("READY", lambda r: number(r.ready), right=True),
+        Column("HELD", lambda r: number(r.held) if r.held else "", right=True, rank=4, style=always("yellow")),
         Column("RUN", lambda r: number(r.running), right=True, style=always("cyan")),
+        Column("LIMIT", lambda r: limit_text(r.concurrency, r.rate), right=True, rank=4),
         Column("SCHED", lambda r: number(r.scheduled), right=True, rank=3),
         Column("RETRY", lambda r: number(r.retry), right=True, style=always("yellow")),
         Column("DEAD", lambda r: number(r.dead), right=True, style=lambda r: "red" if r.dead else ""),

@@ -51,6 +51,14 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
 
 
+def limit_text(concurrency: int | None, per_second: float | None) -> str:
+    """What limits a queue or a task, in short: ``3``, ``10/s``, ``3, 10/s``; nothing where nothing does."""
+    from qtool.engine.limits import format_rate
+
+    said = [str(concurrency)] if concurrency is not None else []
+    return ", ".join([*said, format_rate(per_second)] if per_second is not None else said)
+
+
 def span(seconds: float | None) -> str:
     """A duration, to the unit that matters."""
     return format_duration(seconds) if seconds else NONE

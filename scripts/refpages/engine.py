@@ -32,6 +32,8 @@ _ASKS = {
     "error": "its last error, as `Type: message`",
     "args": "its arguments, as the JSON `[[positional], {named}]` without spaces",
     "unique": "its unique key",
+    "key": "the key whose jobs run only so many at once",
+    "held": "what keeps a ready job from starting: `key:…`, `task:…`",
     "tag.NAME": 'its tag NAME; a name with odd characters goes in quotes: `tag."a b"=c`',
     "age": "how long ago it was enqueued",
     "wait": "how long it was ready before it started, or has been so far",

@@ -219,6 +219,31 @@ def test_unique(client: Client) -> None:
     assert plain.delay().id != plain.delay().id
 
 
+def test_key(client: Client) -> None:
+    @task(key="whole", key_limit=2)
+    def one_place() -> None: ...
+
+    @task(key=lambda user=None: f"user-{user}" if user else None)
+    def by_user(user: int | None = None) -> None: ...
+
+    @task
+    def plain() -> None: ...
+
+    def told(handle: Handle[None]) -> tuple[str | None, int]:
+        info = handle.info()
+        return info.key, info.key_limit
+
+    assert told(one_place.delay()) == ("whole", 2)
+    assert told(one_place.apply_async(key="other", key_limit=5)) == ("other", 5)
+    assert told(one_place.apply_async(key=None)) == (None, 1)
+    assert told(by_user.delay(7)) == ("user-7", 1)
+    assert told(by_user.delay()) == (None, 1)
+    assert told(plain.delay()) == (None, 1)
+    assert told(plain.apply_async(key="k")) == ("k", 1)
+    with pytest.raises(BadName, match="key '' cannot be used"):
+        task(key=lambda: "")(lambda: None).delay()
+
+
 # --- many --------------------------------------------------------------------------------------------
 
 

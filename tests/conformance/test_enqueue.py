@@ -42,6 +42,8 @@ def test_everything_a_job_says_is_kept(drive: Drive, adapter: Adapter) -> None:
         "created_at": now - 5,
         "expires_at": now + 100,
         "unique": "key",
+        "key": "account-7",
+        "key_limit": 3,
         "tags": {"team": "billing"},
         "parents": ("p",),
         "policy": Policy(retries=3, backoff=0.5, backoff_cap=9.0, timeout=60.0),

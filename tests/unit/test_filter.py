@@ -23,7 +23,7 @@ CREATE TABLE jobs (
     id TEXT NOT NULL, task TEXT NOT NULL, queue TEXT NOT NULL, state TEXT NOT NULL,
     reason TEXT, priority INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,
     crashes INTEGER NOT NULL, worker TEXT, error_type TEXT, error_message TEXT, body TEXT, options TEXT,
-    unique_key TEXT, created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL,
+    unique_key TEXT, key TEXT, held TEXT, created_at REAL NOT NULL, due_at REAL, ready_at REAL, expires_at REAL,
     started_at REAL, finished_at REAL)
 """
 COPIED = (
@@ -63,6 +63,7 @@ def found(where: Filter, info: JobInfo) -> bool:
     """Whether SQLite finds the row of ``info``; its condition is never NULL."""
     row: dict[str, Any] = {name: getattr(info, name) for name in COPIED}
     row |= {"state": str(info.state), "reason": info.reason and str(info.reason), "unique_key": info.unique}
+    row |= {"key": info.key, "held": info.held and info.held.partition(":")[0]}
     row |= {"body": encode_body(info.args, info.kwargs), "options": json.dumps({"tags": dict(info.tags)})}
     if not info.tags:
         row["options"] = None
@@ -103,6 +104,8 @@ FULL = job(
     worker="host-1",
     error=BROKEN,
     unique="u:1",
+    key="account-7",
+    held="key:account-7",
     tags={"team": "billing", "a b": 'x"y'},
     created_at=NOW - 600,
     due_at=NOW - 500,
@@ -155,6 +158,10 @@ FULL = job(
         'args:"*,3,*"',
         'args~"\\"path\\":"',
         "unique=u:1",
+        "key:account-7",
+        "key~COUNT",
+        "held:key:*",
+        'held="key:account-7"',
         "tag.team:bill*",
         "tag.team~BILL",
         'tag."a b"="x\\"y"',
@@ -186,7 +193,7 @@ def test_the_full_job_matches_and_the_bare_one_only_what_it_has(text: str) -> No
         assert agrees(opposite, BARE) is not agrees(text, BARE)
 
 
-@pytest.mark.parametrize("name", ["reason", "worker", "error", "unique", "tag.team"])
+@pytest.mark.parametrize("name", ["reason", "worker", "error", "unique", "key", "held", "tag.team"])
 def test_what_a_job_does_not_have_equals_and_contains_nothing(name: str) -> None:
     value = "failed" if name == "reason" else "a"
     for text in (f"{name}={value}", f"{name}:{value}", f"{name}:{value[0]}*"):
@@ -435,6 +442,7 @@ JOBS = st.builds(
     worker=st.none() | WORDS,
     error=st.none() | st.builds(Failure, type=WORDS, message=WORDS),
     unique=st.none() | WORDS,
+    key=st.none() | WORDS,
     tags=st.dictionaries(TAG_NAMES, TORN, max_size=3),
     created_at=TIMES.filter(lambda at: at is not None),
     due_at=TIMES,
@@ -454,7 +462,7 @@ def lists(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 ORDER = ["<", "<=", ">", ">="]
-NAMES = st.sampled_from(["id", "task", "queue", "worker", "error", "args", "unique"])
+NAMES = st.sampled_from(["id", "task", "queue", "worker", "error", "args", "unique", "key"])
 NAMES |= TAG_NAMES.map(lambda name: f"tag.{quote(name)}")
 SIGNED = st.integers(-150, 150).map(lambda n: f"{n:+d}") | st.just("2026-02-01T00:00Z") | st.just("2000-01-01")
 TERMS = (

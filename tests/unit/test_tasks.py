@@ -103,7 +103,6 @@ def test_a_plain_task_says_nothing() -> None:
     [
         ({"retires": 3}, "unknown option retires"),
         ({"retires": 3, "que": "x"}, "unknown options que, retires"),
-        ({"rate_limit": "10/m"}, "rate_limit='10/m' is not supported yet"),
         ({"acks_late": False}, "acks_late=False is not supported yet"),
         ({"serializer": "pickle"}, "serializer='pickle' is not supported yet"),
         ({"retry_kwargs": {"max": 1}}, "unknown retry_kwargs: max"),
@@ -123,6 +122,9 @@ def test_what_is_not_understood_is_named(options: dict[str, object], words: str)
         *(("queue", value, "a string that is not empty") for value in ("", None, 3)),
         *(("tags", value, "a mapping of strings to strings") for value in ({"a": 1}, ["a"])),
         ("max_retries", -1, "a whole number, 0 or more, or None"),
+        *(("rate_limit", value, "written 10/s, 100/m or 1000/h") for value in ("x/s", "0/s", "10/y", -1)),
+        *(("key_limit", value, "a whole number, 1 or more") for value in (0, True, "2")),
+        *(("key", value, "a string that is not empty, or a function") for value in ("", 3)),
         ("on_crash", "discard", "'retry' or 'dead'"),
         ("jitter", 0, "True or False"),
         ("grace", -1, "a number of seconds, 0 or more"),

@@ -23,6 +23,10 @@ def echo(value: Any) -> Any:
     return value
 
 
+@task(rate_limit="300/m")
+def rated() -> None: ...
+
+
 @task
 def length(text: str) -> int:
     return len(text)

@@ -94,6 +94,8 @@ _WAIT = (
 )
 _RUNTIME = f"CASE WHEN state = '{State.RUNNING}' THEN {{now}} ELSE finished_at END - started_at"
 
+_HELD = "CASE held WHEN 'key' THEN 'key:' || key WHEN 'task' THEN 'task:' || task END"
+
 TEXTS: dict[str, Text] = {
     "id": Text("id", lambda job: job.id, nullable=False),
     "task": Text("task", lambda job: job.task, nullable=False),
@@ -102,6 +104,8 @@ TEXTS: dict[str, Text] = {
     "error": Text(f"({_ERROR})", lambda job: None if job.error is None else str(job.error)),
     "args": Text("body", _body, is_json=True),
     "unique": Text("unique_key", lambda job: job.unique),
+    "key": Text("key", lambda job: job.key),
+    "held": Text(_HELD, lambda job: job.held),
 }
 REASON = Text("reason", lambda job: job.reason)
 COUNTS: dict[str, Quantity] = {
@@ -125,7 +129,22 @@ SPANS: dict[str, Quantity] = {
 AGE = "age"
 """A span as well, but asked of ``created_at`` with the bounds turned round, where an index can help."""
 
-FIELDS = ("id", "task", "queue", "state", "reason", *COUNTS, "worker", "error", "args", "unique", "tag.NAME", AGE)
+FIELDS = (
+    "id",
+    "task",
+    "queue",
+    "state",
+    "reason",
+    *COUNTS,
+    "worker",
+    "error",
+    "args",
+    "unique",
+    "key",
+    "held",
+    "tag.NAME",
+    AGE,
+)
 FIELDS = (*FIELDS, *SPANS, *TIMES)
 
 

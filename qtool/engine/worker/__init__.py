@@ -9,7 +9,7 @@ The supervisor, one thread that runs no user code:
     commands, keeper                      command jobs; the launcher as the supervisor sees it
     runners, runs, floor                  both together; what is known of a run; what both stand on
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker
-    leases, upkeep                        the heartbeat, and what every worker does for the broker
+    leases, upkeep, rates                 the heartbeat, what every worker does for the broker and tells it of its tasks
     stopping, finish                      the stages of a stop, and when the work is done
     notify                                what systemd is told
     options                               what a worker is told and what it tells

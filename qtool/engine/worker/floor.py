@@ -25,5 +25,7 @@ class Floor(Value, kw_only=True):
     """Runs ended, so many, which took so many seconds in all."""
     pace: Callable[[], float]
     """Seconds that a run takes, of late."""
+    declare: Callable[[dict[str, float | None]], None]
+    """What the code of the tasks says of their rates."""
     grace: float
     """Seconds between asking a run to stop and killing it."""

@@ -94,6 +94,7 @@ class Inbox:
             self._on_end(child, *message[1:])
         elif kind == wire.HELLO:
             child.parting = message[1]
+            self._floor.declare(message[2])
             self._greeted(child)
         elif kind == wire.REFUSED:
             raise getattr(errors, message[1])(**message[2])

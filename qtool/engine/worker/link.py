@@ -122,7 +122,7 @@ class Link:
 
     def hello(self) -> None:
         """Ask for jobs."""
-        self.send((wire.HELLO, bool(hooks.stops)))
+        self.send((wire.HELLO, bool(hooks.stops), tasks.rates()))
 
     def refuse(self, error: QtoolError) -> NoReturn:
         """End the process, which cannot run jobs, and the worker with this error."""

@@ -27,6 +27,7 @@ from qtool.engine.worker.outbox import Outbox
 from qtool.engine.worker.places import Places
 from qtool.engine.worker.pool import Pool
 from qtool.engine.worker.process import Starter
+from qtool.engine.worker.rates import Rates
 from qtool.engine.worker.reactor import Reactor
 from qtool.engine.worker.readahead import ReadAhead
 from qtool.engine.worker.runners import Runners
@@ -88,6 +89,7 @@ class Worker:
             say=listener.say,
             learn=read_ahead.learn,
             pace=read_ahead.pace,
+            declare=Rates(adapter.operator, reactor, health),
             grace=options.grace,
         )
         self._slate = broker.slate(self.id, places.count)

@@ -93,7 +93,7 @@ class Row:
             message=self.message,
             unique=self.job.unique,
             key=self.job.key,
-            key_limit=self.job.key_limit,
+            key_limit=self.job.key_limit if self.job.key is not None else 1,
             held=held,
             tags=tags,
             parents=parents,
