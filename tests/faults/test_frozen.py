@@ -135,6 +135,27 @@ def test_a_worker_that_was_frozen_whole_goes_on_with_what_nobody_has_taken(shop:
     assert worker.wait(20) == 0
 
 
+@pytest.mark.parametrize("kind", ["task", "command"])
+def test_what_a_stuck_claim_brings_home_too_late_is_not_started(shop: Shop, kind: str) -> None:
+    """The supervisor is stuck in a call that has done its work, for longer than the lease of what it claimed."""
+    log = shop.directory / "log"
+    stuck = hire(shop, slots=1)
+    shop.until(shop.add("echo", 1))
+    with shop.failing("claim", "hang"):
+        late = (
+            shop.command(f"echo ran >> {log}", shell=True) if kind == "command" else shop.add("note", str(log), "ran")
+        )
+        shop.until(late, State.RUNNING)
+        eventually(lambda: shop.adapter.broker.maintain().rescued)
+    assert shop.until(late).state is State.SUCCEEDED
+    stuck.terminate()
+    assert stuck.wait(20) == 0
+    assert log.read_text() == "ran\n"
+    told = json.loads((shop.directory / "out").read_text().splitlines()[-1])
+    assert told["late"] == 1
+    assert told["claimed"] == sum(told[name] for name in BECAME)
+
+
 @pytest.mark.parametrize("who", ["supervisor", "everything"])
 @pytest.mark.timeout(180)
 def test_workers_that_freeze_at_any_moment_leave_one_outcome_for_each_job(shop: Shop, who: str) -> None:

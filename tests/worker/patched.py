@@ -2,13 +2,15 @@
 
 The JSON holds worker options, and ``ahead``: so many jobs are claimed ahead for each slot, however long they take, and
 stay there. While the file
-``METHOD.TYPE`` is beside the store (``settle.BrokerFull``), that method of the broker raises that error.
+``METHOD.TYPE`` is beside the store (``settle.BrokerFull``), that method of the broker raises that error; while it is
+``METHOD.hang``, what the method gives comes late, unless that is nothing.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +39,13 @@ class Failing:
         return partial(self._call, name)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        for switch in self._directory.glob(f"{name}.*"):
+        for switch in self._directory.glob(f"{name}.Broker*"):
             print(f"{name} fails", flush=True)
             raise getattr(errors, switch.suffix[1:])(url="shop", **SAID)
-        return getattr(self._broker, name)(*args, **kwargs)
+        given = getattr(self._broker, name)(*args, **kwargs)
+        while given and (self._directory / f"{name}.hang").exists():
+            time.sleep(0.005)
+        return given
 
 
 class Voice(Silence):
