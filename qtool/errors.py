@@ -110,6 +110,11 @@ class MetricsUnavailable(QtoolError):
     """Metrics cannot be served at {where}: {why}."""
 
 
+class NoModules(UsageError):
+    """Job {id} in the queue {queue!r} is a Python task, {task}, and this worker was started without -A: it has none.
+    The job is back in its queue. Name the module with -A, or with -Q the queues that hold only commands."""
+
+
 class BadConfig(UsageError):
     """{path} cannot be used: {why}."""
 

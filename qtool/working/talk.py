@@ -105,7 +105,7 @@ class Talk:
         self._log.worker = id
         options = self._options
         serves = ", ".join(options.queues) or "all queues"
-        # Said every time: a task that nobody named a module for ends dead here, and waits for an operator's retry.
+        # Said every time: the first task that nobody named a module for ends the worker.
         only = "" if options.apps else ", commands and qtool.http only (no -A)"
         most = options.most or options.slots
         slots = f"{options.slots if most == options.slots else f'{options.slots} to {most}'} {options.pool} slots"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from qtool.engine.worker.scale import Size
 
 
+OWN = "qtool."
+"""What the names of the tasks begin with that every worker has."""
+
 REBALANCE = 0.01
 """Seconds between two looks at whether a job claimed ahead should go elsewhere."""
 
@@ -59,6 +62,8 @@ class Claimer:
         """The worker ends: no more is claimed."""
         self.paused = False
         """The leases cannot be renewed: nothing is claimed until they can."""
+        self.stranger: Lease | None = None
+        """A job that was met, and given back, whose task is in a module; the worker was started with none."""
 
     # --- when to look --------------------------------------------------------------------------------
 
@@ -140,6 +145,8 @@ class Claimer:
 
     def _take(self, leases: list[Lease]) -> None:
         self.claimed += len(leases)
+        if not self._options.apps:
+            leases = self._own(leases)
         self._floor.outbox.claimed += len(leases)
         if leases:
             self._commands.keeper.board.hold(anything=True)
@@ -148,6 +155,15 @@ class Claimer:
             self.waiting.extend(ours)
             leases = [lease for lease in leases if lease.task != EXEC]
         self._pool.take(leases)
+
+    def _own(self, leases: list[Lease]) -> list[Lease]:
+        """Those that a worker without modules can run. To end the others as unknown would be to destroy them."""
+        strangers = [lease for lease in leases if not lease.task.startswith(OWN)]
+        if not strangers:
+            return leases
+        self.stranger = strangers[0]
+        self._return(strangers)
+        return [lease for lease in leases if lease.task.startswith(OWN)]
 
     def _dispatch(self) -> None:
         self._pool.dispatch(self._read_ahead.ahead, self._size.now - self._runners.active)

@@ -40,6 +40,10 @@ class Stopping:
         """Go as many stages on as the signals that have come stand for."""
         self._reach(self.stage + self.signals.take())
 
+    def drain(self) -> None:
+        """As after the first signal."""
+        self._reach(1)
+
     def _reach(self, stage: int) -> None:
         """Go on to this stage, if it is not reached yet; only the last of those on the way is spoken of."""
         before, self.stage = self.stage, max(self.stage, stage)

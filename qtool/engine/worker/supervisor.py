@@ -36,12 +36,12 @@ from qtool.engine.worker.scale import Size
 from qtool.engine.worker.settler import Settler
 from qtool.engine.worker.stopping import Stopping
 from qtool.engine.worker.upkeep import Upkeep
-from qtool.errors import BrokerError
+from qtool.errors import BrokerError, NoModules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qtool.engine.job import Settlement
+    from qtool.engine.job import Lease, Settlement
     from qtool.engine.worker.notify import Notify
 
 PROGRESS = 0.1
@@ -108,11 +108,11 @@ class Worker:
         self._finish = Finish(adapter.inspector, options, floor, health, claimer, runners, self._stopping)
 
     def run(self, *, then_exit: bool = False) -> Summary:
-        """Work. Raises AppNotImported, PoolBroken, BrokerError (the last only at the very start).
+        """Work. Raises AppNotImported, PoolBroken, NoModules, BrokerError (the last only at the very start).
 
         ``then_exit``: the process ends after it, so signals that ask it to stop are ignored from then on.
         """
-        signals = self._stopping.signals
+        signals, claimer = self._stopping.signals, self._claimer
         signals.last = then_exit
         bells: dict[Bell, Callable[[], object]] = {
             self._broker.listen("ready"): self._claimer.look,
@@ -127,6 +127,8 @@ class Worker:
                 self._reactor.watch(signals.fileno(), self._stopping.on_signal)
                 while not self._finish.reached():
                     self._turn()
+                if claimer.stranger is not None:
+                    raise _no_modules(claimer.stranger)
                 return self._summary()
             finally:
                 self._close()
@@ -154,10 +156,19 @@ class Worker:
         if self._outbox.waiting:
             claimer.expect(self._settler.settle(now, busy=claimer.ahead))
         claimer.fill(now)
+        if claimer.stranger is not None and not self._stopping.stage:
+            self._turn_away(claimer.stranger)
         if now >= self._progress_at:
             self._progress_at = now + PROGRESS
             self._outbox.tell()
             self._listener.progress(self._summary())
+
+    def _turn_away(self, stranger: Lease) -> None:
+        """A job has come that this worker has no code for."""
+        if self._runners.active:
+            # Otherwise the error says it in a moment.
+            self._listener.say(str(_no_modules(stranger)))
+        self._stopping.drain()
 
     def _announce_stop(self) -> None:
         self._service.stopping()
@@ -219,6 +230,10 @@ class Worker:
             failed=counts[State.DEAD] + counts[State.RETRY],
             stopping=self._stopping.stage > 0,
         )
+
+
+def _no_modules(stranger: Lease) -> NoModules:
+    return NoModules(id=stranger.id, task=stranger.task, queue=stranger.queue)
 
 
 def _on_bell(bell: Bell, callback: Callable[[], object]) -> None:
