@@ -91,6 +91,8 @@ class WorkerDefaults(Value, kw_only=True):
     """What the worker's stderr is: ``text``, or ``json`` with an object a line."""
     log_level: str | None = None
     """The least that is said: ``debug``, ``info``, ``warning`` or ``error``."""
+    echo: bool = False
+    """Copy what jobs write to the worker's stderr."""
 
 
 class Settings(Value, kw_only=True):
@@ -371,6 +373,7 @@ _WORKER: dict[str, type | tuple[type, ...]] = {
     "metrics": str,
     "log_format": str,
     "log_level": str,
+    "echo": bool,
 }
 _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",

@@ -95,6 +95,7 @@ def command(
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]")
     ] = None,
+    echo: Annotated[bool, typer.Option("--echo", help="Copy what jobs write to stderr, line by line.")] = False,
 ) -> int:
     """Run jobs.
 
@@ -143,6 +144,7 @@ def command(
         metrics=metrics or usual.metrics,
         log_format=log_format or usual.log_format,
         log_level=log_level or usual.log_level,
+        echo=echo or usual.echo,
     )
     return run(common, options, told)
 

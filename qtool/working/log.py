@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from qtool.engine.job import Lease, Settlement
     from qtool.output import Output
+    from qtool.working.echo import Line
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -42,6 +43,15 @@ class Log:
             talk(to_json(self._object(datetime.now(UTC), level, message, fields)) + "\n")
         else:
             self._out.warn(message)
+
+    def echo(self, lines: Sequence[Line]) -> None:
+        """What jobs wrote, at any level: it was asked for."""
+        now = datetime.now(UTC)
+        for lease, stream, text in lines:
+            if self.json:
+                talk(to_json(self._object(now, "info", text, about(lease) | {"stream": stream})) + "\n")
+            else:
+                self._out.warn(f"{lease.task} {lease.id}: {text}")
 
     def ends(self, settlements: Sequence[Settlement]) -> str:
         """A JSON line for each attempt that ended, as far as its level is wanted."""

@@ -14,13 +14,14 @@ from qtool.views.worker import account
 from qtool.working.log import FORMATS, LEVELS, Log
 from qtool.working.on_finish import STATES, OnFinish
 from qtool.working.talk import Talk
+from qtool.working.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qtool.engine.broker import Adapter
     from qtool.engine.job import Settlement
-    from qtool.engine.worker.options import Summary, WorkerOptions
+    from qtool.engine.worker.options import WorkerOptions
     from qtool.options import Common
     from qtool.output import Output
     from qtool.progress import Progress
@@ -38,6 +39,8 @@ class Telling(Value, kw_only=True):
     on_finish_states: tuple[State, ...] = STATES
     metrics: str | None = None
     """``HOST:PORT``."""
+    echo: bool = False
+    """Copy what jobs write to stderr."""
     log_format: str = "text"
     log_level: str | None = None
     """None: info, and warning for a quiet worker."""
@@ -50,6 +53,7 @@ def telling(
     metrics: str | None,
     log_format: str | None,
     log_level: str | None,
+    echo: bool = False,
 ) -> Telling:
     """As options and configuration say it. Raises UsageError."""
     for state in on_finish_states:
@@ -64,6 +68,7 @@ def telling(
         metrics=metrics,
         log_format=log_format or "text",
         log_level=log_level,
+        echo=echo,
     )
 
 
@@ -87,16 +92,28 @@ def run(common: Common, options: WorkerOptions, telling: Telling) -> int:
 def _work(out: Output, line: Progress, log: Log, adapter: Adapter, options: WorkerOptions, telling: Telling) -> int:
     on_finish = OnFinish(telling.on_finish, telling.on_finish_states) if telling.on_finish else None
     talk = Talk(out, line, log, adapter, options, on_finish)
+    tally = Tally() if telling.metrics is not None else None
     watchers: list[Callable[[list[Settlement]], None]] = []
     if on_finish is not None:
         watchers.append(on_finish.settled)
     if log.json:
         watchers.append(talk.settled)
-    if telling.metrics is None:
-        summary = _run(Worker(adapter, options, talk, watchers=watchers, notify=_systemd()), talk)
-    else:
-        summary = _run_measured(adapter, options, telling.metrics, log, talk, watchers)
-    line.clear()
+    if tally is not None:
+        watchers.append(tally.settled)
+    echo = talk.echo if telling.echo else None
+    worker = Worker(adapter, options, talk, watchers=watchers, echo=echo, notify=Notify.from_environ(os.environ))
+    log.worker = worker.id
+    if telling.metrics is not None and tally is not None:
+        from qtool.working.metrics import Metrics
+
+        metrics = Metrics(telling.metrics, worker, tally)
+        log.say("info", f"metrics at {metrics.url}", url=metrics.url)
+    talk.greet(worker.id)
+    try:
+        summary = worker.run(then_exit=True)
+    finally:
+        talk.finish()
+        line.clear()
     if on_finish is not None:
         for said in (on_finish.trouble(), on_finish.finish(), on_finish.trouble()):
             if said:
@@ -108,37 +125,6 @@ def _work(out: Output, line: Progress, log: Log, adapter: Adapter, options: Work
         # A thread hangs in a write that nobody will ever read, and holds stdout: no ordinary end would get past it.
         os._exit(code)
     return code
-
-
-def _run(worker: Worker, talk: Talk) -> Summary:
-    talk.greet(worker.id)
-    try:
-        return worker.run(then_exit=True)
-    finally:
-        talk.finish()
-
-
-def _run_measured(
-    adapter: Adapter,
-    options: WorkerOptions,
-    where: str,
-    log: Log,
-    talk: Talk,
-    watchers: list[Callable[[list[Settlement]], None]],
-) -> Summary:
-    from qtool.working.metrics import Metrics
-    from qtool.working.tally import Tally
-
-    tally = Tally()
-    worker = Worker(adapter, options, talk, watchers=[*watchers, tally.settled], notify=_systemd())
-    metrics = Metrics(where, worker, tally)
-    log.worker = worker.id
-    log.say("info", f"metrics at {metrics.url}", url=metrics.url)
-    return _run(worker, talk)
-
-
-def _systemd() -> Notify | None:
-    return Notify.from_environ(os.environ)
 
 
 def stay_here(said: str, url: str) -> None:

@@ -12,13 +12,14 @@ from qtool.engine.states import State
 from qtool.errors import BrokerError
 from qtool.output import talk
 from qtool.views.worker import WORKER_EVENTS, event_row
+from qtool.working.echo import Echo
 from qtool.working.log import about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qtool.engine.broker import Adapter
-    from qtool.engine.job import Lease, Settlement
+    from qtool.engine.job import Lease, Report, Settlement
     from qtool.engine.worker.options import Summary, WorkerEvent, WorkerOptions
     from qtool.output import Output
     from qtool.progress import Progress
@@ -93,6 +94,7 @@ class Talk:
         self._look_at = 0.0
         self._events = Writer("events")
         self._lines = Writer("log")
+        self._echo = Echo()
         self._live = sys.stderr.isatty() and not out.quiet and not log.json
 
     @property
@@ -102,7 +104,6 @@ class Talk:
 
     def greet(self, id: str) -> None:
         """The first line."""
-        self._log.worker = id
         options = self._options
         serves = ", ".join(options.queues) or "all queues"
         # Said every time: the first task that nobody named a module for ends the worker.
@@ -123,6 +124,12 @@ class Talk:
     def settled(self, batch: list[Settlement]) -> None:
         """Lines for stderr; only a log in JSON asks for them."""
         self._lines.put(lambda: talk(self._log.ends(batch)), len(batch))
+
+    def echo(self, news: Sequence[Report | Settlement]) -> None:
+        """What jobs wrote, for stderr."""
+        if lines := list(self._echo.lines(news)):
+            self._out.talks_apart = True
+            self._lines.put(partial(self._log.echo, lines), len(lines))
 
     def say(self, message: str, lease: Lease | None = None) -> None:
         """Something a person should read."""

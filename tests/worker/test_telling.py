@@ -351,3 +351,32 @@ def test_text_stays_text(shop: Shop) -> None:
 def test_a_format_that_is_none_is_refused(shop: Shop) -> None:
     assert shop.burst("--log-format", "xml") == 2
     assert "There is no log format 'xml'" in shop.stderr
+
+
+# --- what jobs write ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["process", "thread", "async"])
+def test_echo_copies_what_jobs_write_line_by_line(shop: Shop, pool: str) -> None:
+    said, command = shop.add("say", "hello"), shop.command("printf 'one\\ntwo'; echo three >&2", shell=True)
+    assert shop.burst("--echo", "-q", "--pool", pool) == 0
+    lines = sorted(line for line in shop.stderr.splitlines() if said in line or command in line)
+    assert lines == sorted(
+        [
+            f"qtool: tests.worker.app.say {said}: hello",
+            f"qtool: tests.worker.app.say {said}: WARNING shop: hello",
+            *(f"qtool: qtool.exec {command}: {word}" for word in ("one", "two", "three")),
+        ]
+    )
+
+
+def test_echo_follows_a_job_that_still_runs(shop: Shop) -> None:
+    job = shop.add("advance", 600)
+    worker = shop.start("--echo", "--log-format", "json")
+    eventually(lambda: '"working"' in shop.stderr)
+    (line,) = [line for line in lines(shop) if line["message"] == "working"]
+    assert (line["id"], line["stream"], line["task"], line["attempt"]) == (job, "stdout", "tests.worker.app.advance", 1)
+    # Two kinds: two of a kind may arrive as one.
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        worker.send_signal(signum)
+    assert worker.wait(20) == 0

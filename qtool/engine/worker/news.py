@@ -8,7 +8,10 @@ from qtool.engine.worker.runs import Run, Why
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from qtool.engine.broker import Broker
+    from qtool.engine.job import Report
     from qtool.engine.worker.health import Health
     from qtool.engine.worker.reactor import Reactor
 
@@ -24,6 +27,8 @@ class News:
         self._reactor = reactor
         self._health = health
         self._runs: list[Run] = []
+        self.watchers: Sequence[Callable[[list[Report]], None]] = ()
+        """Called with what is reported."""
 
     def add(self, run: Run) -> None:
         """The run has something to report."""
@@ -40,6 +45,8 @@ class News:
         runs, self._runs = self._runs, []
         reports = [run.report() for run in runs if run.unreported and run.why is not Why.LOST and not run.over]
         if reports:
+            for watch in self.watchers:
+                watch(reports)
             try:
                 self._broker.report(reports)
             except BrokerError as error:

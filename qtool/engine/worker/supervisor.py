@@ -41,7 +41,7 @@ from qtool.errors import BrokerError, NoModules
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qtool.engine.job import Lease, Settlement
+    from qtool.engine.job import Lease, Report, Settlement
     from qtool.engine.worker.notify import Notify
 
 PROGRESS = 0.1
@@ -60,9 +60,11 @@ class Worker:
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
         watchers: Sequence[Callable[[list[Settlement]], None]] = (),
+        echo: Callable[[Sequence[Report | Settlement]], None] | None = None,
         notify: Notify | None = None,
     ) -> None:
-        """``watchers`` are called with the outcomes that were stored; ``notify`` tells systemd how the worker is."""
+        """``watchers`` are called with the outcomes that were stored, ``echo`` with all that may hold output of jobs;
+        ``notify`` tells systemd how the worker is."""
         self.id = new_id()
         self._broker = broker = adapter.broker
         self._options = options
@@ -72,9 +74,11 @@ class Worker:
         self._progress_at = 0.0
         self._reactor = reactor = Reactor(clock)
         self._outbox = outbox = Outbox(broker, clock, draw, listener)
-        outbox.watchers = watchers
+        outbox.watchers = watchers if echo is None else (*watchers, echo)
         self._health = health = Health(reactor, clock, listener.say)
         self._settler = Settler(outbox, reactor, health)
+        news = News(broker, reactor, health)
+        news.watchers = (echo,) if echo is not None else ()
         self._size = size = Size(options.slots, options.most)
         read_ahead = ReadAhead(options.slots)
         size.on_change(read_ahead.resize)
@@ -85,7 +89,7 @@ class Worker:
             clock=clock,
             reactor=reactor,
             outbox=outbox,
-            news=News(broker, reactor, health),
+            news=news,
             say=listener.say,
             learn=read_ahead.learn,
             pace=read_ahead.pace,

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qtool.engine.clock import ManualClock
-from qtool.engine.job import Failure, Lease, Settlement
+from qtool.engine.job import Chunk, Failure, Lease, Report, Settlement
 from qtool.engine.states import Event, Reason, State
 from qtool.engine.worker.notify import STATUS, Notify, Service
 from qtool.engine.worker.reactor import Reactor
 from qtool.errors import UsageError
 from qtool.output import Format, Output
+from qtool.working.echo import LONGEST, Echo
+from qtool.working.echo import MOST as MOST_BEGUN
 from qtool.working.log import Log
 from qtool.working.metrics import EVERYWHERE, address, buckets
 from qtool.working.on_finish import OnFinish
@@ -245,3 +247,40 @@ def test_it_is_ready_once_the_pool_serves_and_told_of_seldom() -> None:
     assert ear.heard.count("READY=1") == 1
     assert 3 <= ear.heard.count("STATUS=well") <= 5
     reactor.close()
+
+
+# --- what jobs write ---------------------------------------------------------------------------------
+
+
+def texts(echo: Echo, *news: Report | Settlement) -> list[str]:
+    return [f"{line.stream} {line.text}" for line in echo.lines(news)]
+
+
+def test_pieces_become_lines_and_the_last_one_needs_no_end() -> None:
+    echo = Echo()
+    end = settlement(output=(Chunk("stdout", 11, b"ree"),))
+    assert texts(echo, Report(end.lease, output=(Chunk("stdout", 0, b"one\ntw"), Chunk("stderr", 6, b"\xff\r\n")))) == [
+        "stdout one",
+        "stderr \\xff",
+    ]
+    assert texts(echo, Report(end.lease, output=(Chunk("stdout", 9, b"o\nth"),))) == ["stdout two"]
+    assert texts(echo, end) == ["stdout three"]
+    assert texts(echo, end) == ["stdout ree"]
+
+
+def test_lines_of_different_jobs_do_not_mix() -> None:
+    echo = Echo()
+    first, second = settlement(number=1), settlement(number=2)
+    for each, data in ((first, b"a"), (second, b"b"), (first, b"a")):
+        assert texts(echo, Report(each.lease, output=(Chunk("log", 0, data),))) == []
+    assert texts(echo, second, first) == ["log b", "log aa"]
+
+
+def test_a_line_without_end_is_cut_and_forgotten_ones_do_not_pile_up() -> None:
+    echo = Echo()
+    lease = settlement().lease
+    (cut,) = echo.lines([Report(lease, output=(Chunk("stdout", 0, b"x" * (LONGEST + 5)),))])
+    assert len(cut.text) == LONGEST
+    for number in range(MOST_BEGUN + 10):
+        list(echo.lines([Report(settlement(number=number).lease, output=(Chunk("log", 0, b"x"),))]))
+    assert len(echo._begun) == MOST_BEGUN
