@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .setting import Setting
     from .tracker import Tracker
 
+SIGNALS = (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
 LOCKED = """
 import sys, time, apsw
 db = apsw.Connection(sys.argv[1], flags=apsw.SQLITE_OPEN_READWRITE)
@@ -79,12 +81,11 @@ class Faults:
             ("kill -9 of a supervisor", 4, self._kill_supervisor),
             ("kill -9 of a launcher", 3, self._kill_launcher),
             ("kill -9 of a whole worker", 3, self._kill_all),
-            ("SIGQUIT to a supervisor", 1, lambda: self._kill_supervisor(signal.SIGQUIT)),
             ("supervisor frozen, within the lease", 2, lambda: self._freeze(0.1, 0.5 * lease)),
             ("supervisor frozen, beyond the lease", 2, lambda: self._freeze(1.2 * lease, 2 * lease)),
             ("worker frozen, within the lease", 2, lambda: self._freeze(0.1, 0.5 * lease, whole=True)),
             ("worker frozen, beyond the lease", 2, lambda: self._freeze(1.2 * lease, 2 * lease, whole=True)),
-            ("storm of TERM, INT and HUP", 5, self._storm),
+            ("storm of TERM, INT, HUP and QUIT", 5, self._storm),
             ("queue paused and resumed", 3, self._pause),
             ("jobs cancelled", 4, lambda: self._stop(self._adapter.operator.cancel)),
             ("jobs killed", 3, lambda: self._stop(self._adapter.operator.kill)),
@@ -173,12 +174,12 @@ class Faults:
         child.kill()
         return True
 
-    def _kill_supervisor(self, number: int = signal.SIGKILL) -> bool:
+    def _kill_supervisor(self) -> bool:
         member = self._victim()
         if member is None:
             return False
         self._crew.dismiss(member)
-        member.process.send_signal(number)
+        member.process.kill()
         self._bury(member)
         return True
 
@@ -247,7 +248,7 @@ class Faults:
         member.early = not self._crew.settled(member)
         for _ in range(self._random.randrange(1, 7)):
             with suppress(ProcessLookupError):
-                member.process.send_signal(self._random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)))
+                member.process.send_signal(self._random.choice(SIGNALS))
             time.sleep(self._random.choice((0.0, 0.0001, 0.001, 0.05)) * self._random.random())
         return True
 
