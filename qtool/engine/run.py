@@ -40,6 +40,9 @@ _NULL = Done(None)
 _OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _loops = threading.local()
 
+out_of_reach = False
+"""No Ctrl-C reaches this process: a KeyboardInterrupt is of the task's own making, and an error as any other."""
+
 
 def run(
     task: AnyTask,
@@ -69,10 +72,12 @@ def run(
             value = task.function(*args, **kwargs)
             if task.is_async:
                 value = _to_its_end(value, timeout)
-    except KeyboardInterrupt:
-        drop_loop()
-        raise
-    except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
+    except BaseException as error:
+        # Otherwise the boundary: whatever a task raises is its outcome.
+        if isinstance(error, KeyboardInterrupt):
+            drop_loop()
+            if not out_of_reach:
+                raise
         if task.is_async and (isinstance(error, current.JobTimeout) or not isinstance(error, Exception)):
             drop_loop()
         if caught is not None:
@@ -116,9 +121,10 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
         me = asyncio.current_task()
         # Only a request from outside is a cancellation; a CancelledError of the task's own making is an error.
         return Cancel() if me is not None and me.cancelling() else outcome_of(task, error, job)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  the boundary: whatever a task raises is its outcome
+    except BaseException as error:
+        # Otherwise the boundary, as in :func:`run`.
+        if isinstance(error, KeyboardInterrupt) and not out_of_reach:
+            raise
         return outcome_of(task, error, job)
     finally:
         running.reset(token)

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,8 @@ def main() -> int:
     os.environ.pop("PYTHONPATH", None)
     seed = options.seed if options.seed is not None else int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
     print(f"QTOOL_SEED={seed}", file=sys.stderr)
+    # Whoever ends it wants its workers to end too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with settle_in(options.directory, options.lease) as setting:
         if not setting.mounted:
             print(f"no disk is filled: mount is not permitted here ({setting.why_not})", file=sys.stderr)

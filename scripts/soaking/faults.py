@@ -128,7 +128,7 @@ class Faults:
                 self._crew.dismiss(member)
                 said = self._crew.said(member)
                 # The file cannot be opened while the disk is full or somebody keeps the write lock.
-                if member.name == STEADY or "Broker" not in said or member.process.returncode != 1:
+                if "Broker" not in said or member.process.returncode != 1 or self._crew.settled(member):
                     self._violation(f"{member.name} ended by itself with {member.process.returncode}: {said[-1500:]}")
                 self._crew.hire(STEADY if member.name == STEADY else None)
         for member in list(self._told):
@@ -197,6 +197,10 @@ class Faults:
         if member is None:
             return False
         self._crew.dismiss(member)
+        # As a control group is killed, all at once: what starts others is held first, so that nobody gets away.
+        for process in (member.process, self._crew.launcher(member)):
+            if process is not None:
+                process.send_signal(signal.SIGSTOP)
         family = self._crew.family(member)
         self._random.shuffle(family)
         for process in family:

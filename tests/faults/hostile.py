@@ -38,6 +38,12 @@ def hostile(doing: str) -> None:
 
 
 @task
+async def awaited(doing: str) -> None:
+    """Do it on the event loop."""
+    DOINGS[doing]()
+
+
+@task
 def neighbour(number: int) -> int:
     """An honest job: it works with what a process has."""
     time.sleep(0.01)
@@ -77,6 +83,7 @@ def _kill() -> None:
 
 @_doing
 def _terminate() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -214,8 +221,9 @@ def _set_locale() -> None:
 
 @_doing
 def _close_stdout() -> None:
-    sys.stdout.close()
-    sys.stderr.close()
+    with suppress(AttributeError):
+        sys.stdout.close()
+        sys.stderr.close()
 
 
 @_doing
@@ -232,7 +240,7 @@ def _shut_logging_down() -> None:
 @_doing
 def _flood_stdout() -> None:
     for _ in range(64):
-        sys.stdout.write("x" * (64 << 10))
+        print("x" * (64 << 10))
         os.write(1, b"y" * (64 << 10))
 
 
@@ -265,7 +273,8 @@ def _leave_a_daemon() -> None:
         if os.fork() == 0:
             time.sleep(20)
         os._exit(0)
-    os.wait()
+    with suppress(ChildProcessError):
+        os.wait()
 
 
 @_doing
@@ -278,4 +287,3 @@ def _reap_everything() -> None:
 @_doing
 def _collect_nothing() -> None:
     gc.disable()
-    sys.setrecursionlimit(100)

@@ -13,7 +13,7 @@ import pytest
 
 from qtool.engine.states import Reason, State
 from tests.faults.hostile import DOINGS
-from tests.worker.conftest import Shop, eventually
+from tests.worker.conftest import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ FAILURES = {
     "out_of_memory",
     "out_of_descriptors",
 }
+HARMLESS = {"leave_threads", "leave_a_thread_that_writes", "change_directory", "leave_a_child", "flood_stdout"}
 AMBIGUOUS = {"return_twice"}
 """It may count as done, for it was; or as a crash, for its process is another's double since."""
 
@@ -60,24 +61,39 @@ def outcome(shop: Shop, id: str) -> str:
     return f"{info.state} {info.reason or ''} after {info.crashes} crashes: {info.error}"
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("doing", sorted(DOINGS))
-def test_a_hostile_task_harms_itself_alone(shop: Shop, doing: str) -> None:
-    before, after = ([shop.add("tests.faults.hostile.neighbour", number) for number in range(8)] for _ in range(2))
-    del after
-    bad = shop.add("tests.faults.hostile.hostile", doing)
-    after = [shop.add("tests.faults.hostile.neighbour", number) for number in range(8)]
-    worker = shop.start("-A", "tests.faults.hostile", "-j", "2", apps=False)
+@pytest.mark.timeout(240)
+def test_hostile_tasks_harm_themselves_alone(shop: Shop) -> None:
+    run(shop, "process", sorted(DOINGS))
+
+
+@pytest.mark.parametrize("pool", ["thread", "async"])
+def test_errors_of_every_kind_fail_their_own_job_where_jobs_share_a_process(shop: Shop, pool: str) -> None:
+    run(shop, pool, sorted(FAILURES | HARMLESS))
+
+
+def run(shop: Shop, pool: str, doings: list[str]) -> None:
+    """Every doing once, in random order, and honest jobs between them."""
+    seed = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
+    print(f"QTOOL_SEED={seed}")
+    random.Random(seed).shuffle(doings)
+    bad: dict[str, str] = {}
+    honest: list[str] = []
+    for doing in doings:
+        task = "awaited" if pool == "async" and doing in FAILURES else "hostile"
+        bad[shop.add(f"tests.faults.hostile.{task}", doing)] = doing
+        honest += [shop.add("tests.faults.hostile.neighbour", number) for number in range(4)]
+    worker = shop.start("-A", "tests.faults.hostile", "-j", "3", "--pool", pool, apps=False)
     try:
-        for id in (*before, *after, bad):
+        for id in (*bad, *honest):
             shop.until(id)
     except AssertionError:
-        pytest.fail(f"{outcome(shop, bad)}; worker: {worker.poll()}\n{shop.stderr[-3000:]}")
-    judge(shop, {bad: doing}, [*before, *after])
+        left = {doing: outcome(shop, id) for id, doing in bad.items()}
+        pytest.fail(f"{left}\nworker: {worker.poll()}\n{shop.stderr[-3000:]}")
+    judge(shop, bad, honest)
     assert worker.poll() is None, shop.stderr
     worker.terminate()
     assert worker.wait(20) == 0
-    assert "Traceback" not in shop.stderr
+    assert "supervisor.py" not in shop.stderr, "the supervisor's own code raised"
 
 
 def judge(shop: Shop, bad: dict[str, str], honest: list[str]) -> None:

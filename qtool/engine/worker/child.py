@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
-from qtool.engine import middleware, tasks
+from qtool.engine import middleware, run, tasks
 from qtool.engine.slate import FileSlate
 from qtool.engine.worker import capture, slots, wire
 from qtool.engine.worker.link import Link
@@ -32,6 +33,7 @@ def main() -> None:
         slate = FileSlate.attach(fd)
     # Until a job runs there is nothing to interrupt.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    run.out_of_reach = True
     capture.install()
     link = Link(sock, control, slate, announce=settings["announce"])
     try:
@@ -52,4 +54,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:  # noqa: BLE001  it must end here: an ordinary end waits for threads that tasks have left
+        traceback.print_exc()
+        os._exit(1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from qtool import errors
 from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
@@ -42,7 +45,18 @@ class Inbox:
         self._weigh = weigh
 
     def receive(self, child: Child) -> None:
-        """Read all messages of a process that are there."""
+        """Read all messages of a process that are there; one that says what makes no sense is killed."""
+        if child.garbled:
+            return
+        try:
+            self._receive(child)
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError) as error:
+            # What qtool itself sends is sound: a task has written to descriptors that are not its own.
+            child.garbled = True
+            self._floor.say(f"process {child.process.pid} of the pool said what makes no sense ({error}); it is killed")
+            child.kill()
+
+    def _receive(self, child: Child) -> None:
         jobs, runs = child.jobs, self._runs
         done = self._floor.outbox.done
         count, seconds, moved = 0, 0.0, child.moved_at
@@ -176,7 +190,9 @@ class Inbox:
         elif data:
             self._floor.say(f"outside any job: {data.decode(errors='replace').rstrip()}")
         elif data is not None:
-            self._floor.reactor.unwatch(child.pipes.pop(stream))
+            fd = child.pipes.pop(stream)
+            self._floor.reactor.unwatch(fd)
+            os.close(fd)
 
     def _read_leftovers(self, child: Child, serial: int) -> None:
         """The job has ended, and its process waits until its pipes are empty."""

@@ -112,6 +112,7 @@ class Link:
         """The supervisor has hung up: end the process. Raises BlockingIOError where that takes the event loop."""
         self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], object] | None = None
         """Runs what the hooks of the process await."""
+        os.register_at_fork(after_in_child=self._forked)
 
     def begin(self) -> None:
         """Call the hooks for the process's start."""
@@ -138,6 +139,17 @@ class Link:
     def send(self, message: Any) -> None:
         """Send one message."""
         wire.send(self.sock, message)
+
+    def _forked(self) -> None:
+        """In a process that a task has forked: it may write for its job, but must not end it and take the next."""
+        send = self.send
+
+        def send_or_end(message: Any) -> None:
+            if message[0] in (wire.DONE, wire.ENDED):
+                os._exit(0)
+            send(message)
+
+        self.send = send_or_end  # type: ignore[method-assign]  # a check for each message is not worth that rare case
 
     def serialise(self) -> None:
         """From now on several threads send: the parts of an over-long message must stay together."""

@@ -66,6 +66,8 @@ class Child:
         self.jobs: dict[int, Lease] = {}
         """By serial number, in the order they were sent."""
         self.parts = wire.Assembler()
+        self.garbled = False
+        """What it says makes no sense, so it is not listened to any more."""
         self.stage = Stage.STARTING
         self.parting = False
         """It has something to do when it is told to end."""
