@@ -52,7 +52,7 @@ class Jobs:
         self._clock = ManualClock(time.time())
         # Rates are counted on the monotonic clock, more finely the nearer it is to nought.
         self._clock.boot()
-        self._adapter = open_memory(clock=self._clock, broker=lambda store: _Broker(store, self._turn))
+        self._adapter = open_memory(clock=self._clock, broker=lambda store: _Broker(store, lambda: self._worker))
         self._worker = TestWorker(self._adapter, self._clock)
         settings = settings or Settings(broker="memory:", source="test", retention={}, worker=WorkerDefaults(), path="")
         self.client: Client = _EagerClient(settings, self, raises=raises) if eager else _MemoryClient(settings, self)
@@ -201,10 +201,6 @@ class Jobs:
     def _move_to(self, when: float) -> None:
         self._clock.advance(max(0.0, when - self.now))
 
-    def _turn(self) -> bool:
-        """Run one job, because somebody waits; whether there was one."""
-        return self._worker.next() is not None
-
     def finish(self, of: Handle[Any] | str) -> Ran | None:
         """Run one job to its end, retries and snoozes at once, on a clock that moves on for them; the last attempt.
 
@@ -277,26 +273,31 @@ class _EagerClient(_MemoryClient):
 class _Broker(MemoryBroker):
     """Whoever waits for a job to end lets the worker run meanwhile, as it would in a process of its own."""
 
-    def __init__(self, store: Store, turn: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, worker: Callable[[], TestWorker]) -> None:
         super().__init__(store)
-        self._turn = turn
+        self._worker = worker
 
     def listen(self, topic: Topic) -> Bell:
         bell = super().listen(topic)
-        return _TurningBell(bell, self._turn) if topic == "finished" else bell
+        return _TurningBell(bell, self._worker()) if topic == "finished" else bell
 
 
 class _TurningBell:
     """A bell for ended jobs: waiting for it is what runs them."""
 
-    def __init__(self, bell: Bell, turn: Callable[[], bool]) -> None:
+    def __init__(self, bell: Bell, worker: TestWorker) -> None:
         self._bell = bell
-        self._turn = turn
+        self._worker = worker
         self.fileno = bell.fileno
         self.close = bell.close
 
-    def wait(self, timeout: float) -> bool:  # noqa: ARG002 - the protocol's signature
-        if not self._turn():
+    def wait(self, timeout: float) -> bool:
+        if self._worker.next() is not None:
+            return True
+        # In this order: who has just ended a job has rung before it was not at work any more.
+        if self._worker.works_elsewhere():
+            return self._bell.wait(timeout)
+        if not self._bell.wait(0):
             raise TimeStandsStill
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from qtool.engine.value import Value
 from qtool.errors import AppNotImported, JobFailed, Undecodable, UnknownTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from qtool.engine.broker import Adapter
     from qtool.engine.clock import Clock
@@ -77,23 +78,40 @@ class TestWorker:
         self._adapter = adapter
         self._clock = clock
         self._claiming = threading.Lock()
+        self._threads: list[int] = []
+        """At work, from a claim to what it settles; twice, if a job waits for another one."""
 
     def next(self) -> Ran | None:
         """Run the job whose turn it is; None if none is ready."""
-        leases = self._adapter.broker.claim(NAME, (), 1)
-        return self._run(leases[0]) if leases else None
+        with self._at_work():
+            leases = self._adapter.broker.claim(NAME, (), 1)
+            return self._run(leases[0]) if leases else None
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._threads.append(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._threads.remove(threading.get_ident())
+
+    def works_elsewhere(self) -> bool:
+        """Whether another thread runs a job, or looks for one."""
+        me = threading.get_ident()
+        return any(thread != me for thread in self._threads)
 
     def this(self, id: str) -> Ran | None:
         """Run this job, whoever's turn it is; None if it cannot be started now."""
-        with self._claiming:
-            # A claim cannot choose: all others go back, before another thread looks for its own.
-            leases = {lease.id: lease for lease in self._adapter.broker.claim(NAME, (), ALL)}
-            mine = leases.pop(id, None)
-            now = self._clock.now()
-            self._adapter.broker.settle(
-                [decide(each, Snooze(), UNSAID, started_at=now, now=now, random=_most) for each in leases.values()]
-            )
-        return self._run(mine) if mine is not None else None
+        with self._at_work():
+            with self._claiming:
+                # A claim cannot choose: all others go back, before another thread looks for its own.
+                leases = {lease.id: lease for lease in self._adapter.broker.claim(NAME, (), ALL)}
+                mine = leases.pop(id, None)
+                now = self._clock.now()
+                self._adapter.broker.settle(
+                    [decide(each, Snooze(), UNSAID, started_at=now, now=now, random=_most) for each in leases.values()]
+                )
+            return self._run(mine) if mine is not None else None
 
     def _run(self, lease: Lease) -> Ran:
         raised: list[BaseException] = []

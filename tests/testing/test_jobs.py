@@ -435,6 +435,40 @@ def test_coroutines_run_also_inside_of_a_loop(jobs: Jobs) -> None:
     assert fetch.delay(2).result() == 3
 
 
+def test_a_thread_waits_for_what_another_one_runs(jobs: Jobs) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    @task(name="slow")
+    def slow() -> int:
+        began.set()
+        assert go_on.wait(20)
+        return 3
+
+    handle = slow.delay()
+    runner = threading.Thread(target=jobs.run)
+    runner.start()
+    assert began.wait(20)
+    found: list[int] = []
+    waiter = threading.Thread(target=lambda: found.append(handle.result(timeout=20)))
+    waiter.start()
+    go_on.set()
+    runner.join(20)
+    waiter.join(20)
+    assert found == [3]
+
+
+def test_a_job_that_waits_for_what_cannot_start_is_told(jobs: Jobs) -> None:
+    other = task(name="other")(lambda: None)
+
+    @task(name="outer")
+    def outer() -> None:
+        other.apply_async(countdown=60).result()
+
+    outer.delay()
+    with pytest.raises(TimeStandsStill):
+        jobs.run()
+
+
 def test_threads_may_enqueue_and_wait(jobs: Jobs) -> None:
     echo = task(name="echo")(lambda x: x)
     found: list[int] = []
