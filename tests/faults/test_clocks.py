@@ -84,8 +84,6 @@ def test_no_jump_of_a_wall_clock_rescues_a_job_or_ends_it_twice(shop: Skewed, ap
     draw = random.Random(f"{SEED} {apart}")
     names = ["one", "two"] if apart else ["one", "one"]
     spells = [shop.add("tests.faults.spells.spell", draw.choice((0.0, 0.001, 0.05, 0.5))) for _ in range(400)]
-    # Longer than a lease, so that it has to be renewed through all of it.
-    spells += [shop.add("tests.faults.spells.spell", 2.5 * LEASE) for _ in range(2)]
     others = [shop.command("sleep", draw.choice(("0", "0.05", "0.5"))) for _ in range(60)]
     others += [shop.add("flaky", str(shop.directory / f"flaky-{n}")) for n in range(20)]
     others += [shop.due(draw.uniform(-10, 10)) for _ in range(20)]
@@ -118,6 +116,25 @@ def test_no_jump_of_a_wall_clock_rescues_a_job_or_ends_it_twice(shop: Skewed, ap
     told = [json.loads(line) for line in (shop.directory / "out").read_text().splitlines()]
     assert sum(each["succeeded"] for each in told) == len(jobs)
     assert [each["late"] for each in told] == [0, 0]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_quiet_worker_keeps_its_job_through_every_jump(shop: Skewed, apart: bool) -> None:
+    """It gives no sign of life but its heartbeats, a third of a lease apart; a jump is longer than a lease."""
+    draw = random.Random(f"{SEED} {apart} quiet")
+    jobs = [shop.add("tests.faults.spells.spell", 2.5 * LEASE) for _ in range(2)]
+    workers = [shop.hire(name, slots=1) for name in (("one", "two") if apart else ("one", "one"))]
+    clocks = [shop.clock("one"), shop.clock("two" if apart else "one")]
+    while not ended(shop, jobs):
+        draw.choice(clocks).set(draw.choice((0, 1, -1)) * draw.choice((LEASE, HOUR, DAY)))
+        time.sleep(draw.random() * 0.5)
+    for worker in workers:
+        worker.terminate()
+    assert [worker.wait(20) for worker in workers] == [0, 0], shop.stderr
+    assert [(shop.job(id).state, shop.job(id).attempt, shop.job(id).crashes) for id in jobs] == [
+        (State.SUCCEEDED, 1, 0)
+    ] * 2
+    assert len((shop.directory / "effects").read_text().splitlines()) == 4
 
 
 def test_a_job_is_due_when_the_wall_clock_says_so_wherever_it_was_set_meanwhile(shop: Skewed) -> None:
