@@ -78,6 +78,7 @@ class TestWorker:
         self._adapter = adapter
         self._clock = clock
         self._claiming = threading.Lock()
+        self._rates: dict[str, float | None] = {}
         self._threads: list[int] = []
         """At work, from a claim to what it settles; twice, if a job waits for another one."""
 
@@ -89,6 +90,10 @@ class TestWorker:
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
+        if (rates := tasks.rates()) != self._rates:
+            # As a worker does when it has imported its apps; here they are imported at any time.
+            self._adapter.operator.declare(rates)
+            self._rates = rates
         self._threads.append(threading.get_ident())
         try:
             yield

@@ -364,6 +364,25 @@ def test_rates_are_kept(jobs: Jobs) -> None:
     assert times == pytest.approx([0, 0, 2, 4, 6, 8])
 
 
+def test_what_a_task_says_of_its_rate_and_key_counts(jobs: Jobs) -> None:
+    note = task(name="note", rate_limit="30/m")(lambda _: None)
+    began = jobs.now
+    note.map(range(3))
+    assert len(jobs.run()) == 1
+    assert len(jobs.advance(2)) == 1
+    assert len(jobs.drain()) == 1
+    assert jobs.now - began == pytest.approx(4)
+
+    @task(name="alone", key="one")
+    def alone(depth: int) -> None:
+        if depth:
+            alone.delay(depth - 1).result()
+
+    alone.delay(1)
+    with pytest.raises(TimeStandsStill):
+        jobs.run()
+
+
 def test_a_fast_rate_is_kept_too(jobs: Jobs) -> None:
     note = task(name="note")(lambda _: None)
     jobs.client.adapter().operator.limit("queue", "default", rate=3000, burst=1)
