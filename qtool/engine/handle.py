@@ -14,7 +14,7 @@ from qtool.errors import JobFailed, UnknownJob, WaitTimedOut
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from qtool.engine.broker import Adapter
+    from qtool.engine.broker import Adapter, Change
     from qtool.engine.job import JobInfo, Result
 
 R = TypeVar("R")
@@ -82,7 +82,17 @@ class Handle(Generic[R]):
 
         Raises UnknownJob, ReadOnlyContext.
         """
-        change = self._open(write=True).operator.cancel([self.id])[0]
+        return self._changed(self._open(write=True).operator.cancel([self.id]))
+
+    def kill(self) -> bool:
+        """As :meth:`cancel`, but what runs is killed without being asked, where its worker can do that.
+
+        Raises UnknownJob, ReadOnlyContext.
+        """
+        return self._changed(self._open(write=True).operator.kill([self.id]))
+
+    def _changed(self, changes: list[Change]) -> bool:
+        (change,) = changes
         if change.before is None:
             raise UnknownJob(id=self.id)
         return change.changed

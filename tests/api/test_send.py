@@ -92,6 +92,17 @@ def test_cancelling(send: Send, run_all: RunAll) -> None:
         handle.result()
 
 
+def test_killing(client: Client, send: Send) -> None:
+    waiting, running = send.delay("ann"), send.delay("bob")
+    broker = client.adapter().broker
+    (lease,) = broker.claim("me", (), 1)
+    assert waiting.kill()
+    assert running.kill()
+    assert not next(each for each in (waiting, running) if each.id != lease.id).kill()
+    with pytest.raises(UnknownJob):
+        client.job("nothing").kill()
+
+
 def test_arguments_that_do_not_fit_are_refused_at_once(client: Client, send: Send) -> None:
     with pytest.raises(TypeError, match="missing a required argument: 'to'"):
         send.delay()  # type: ignore[call-arg]
