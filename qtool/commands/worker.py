@@ -21,6 +21,7 @@ qtool worker -A shop.tasks                       # and the tasks of a Python mod
 qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
 qtool worker -A shop.tasks -j 2:16               # as many at once as the load asks for
 qtool worker -A shop.tasks --max-memory-per-child 500MB
+qtool worker -A shop.tasks --reload              # with your changes, as you make them
 qtool worker --burst -q && echo all done         # until the queues are empty
 qtool worker | jq -r 'select(.kind == "dead") | .id'
 qtool worker --on-finish-state dead --on-finish 'notify-send "$QTOOL_TASK: $QTOOL_ERROR"'
@@ -64,6 +65,9 @@ def command(
             "--max-memory-per-child", metavar="SIZE", help="Replace one that holds more after a job, as in 200MB."
         ),
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start the pool anew when its code changes, while you work on it.")
+    ] = False,
     drain_timeout: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +137,7 @@ def command(
         middleware=usual.middleware,
         burst=burst,
         max_jobs=max_jobs,
+        reload=reload,
         max_jobs_per_child=max_jobs_per_child or usual.max_jobs_per_child,
         max_memory_per_child=parse_size(max_memory_per_child) if max_memory_per_child else usual.max_memory_per_child,
         drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,

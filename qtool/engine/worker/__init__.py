@@ -6,6 +6,8 @@ The supervisor, one thread that runs no user code:
     reactor, timers, signals, health      what wakes it, and whether the broker answers
     claimer, readahead                    jobs in: how many, and what waits before it starts
     pool, children, process, inbox, stops the pool: dealing, life and death, what its processes say, stopping a run
+    quarantine, wear, reload, sources     whoever runs alone; who is replaced, for its age or for new code
+    scale, autoscale, places              how many slots, and where they stand on the slate
     commands, keeper                      command jobs; the launcher as the supervisor sees it
     runners, runs, floor                  both together; what is known of a run; what both stand on
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtool.engine import middleware, run, tasks
 from qtool.engine.slate import FileSlate
@@ -36,13 +36,17 @@ def main() -> None:
     run.out_of_reach = True
     capture.install()
     link = Link(sock, control, slate, announce=settings["announce"])
+    # Python takes bytecode for current whose source has the same size and was changed in the same second.
+    sys.dont_write_bytecode |= settings["reload"]
     try:
         for place in settings["middleware"]:
             middleware.load(place)
         for app in settings["apps"]:
             tasks.import_app(app)
     except AppNotImported as error:
+        _tell_sources(link, settings)
         link.refuse(error)
+    _tell_sources(link, settings)
     serve: Callable[[Link, int, int, int], object] = slots.one_by_one
     if settings["pool"] == "thread":
         serve = slots.in_threads
@@ -51,6 +55,13 @@ def main() -> None:
 
         serve = on_a_loop
     serve(link, settings["slot"], settings["slots"], settings["room"])
+
+
+def _tell_sources(link: Link, settings: dict[str, Any]) -> None:
+    if settings["reload"]:
+        from qtool.engine.worker.sources import directories
+
+        link.send((wire.SOURCES, directories(settings["apps"])))
 
 
 if __name__ == "__main__":

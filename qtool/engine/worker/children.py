@@ -63,8 +63,13 @@ class Children:
         self.reserved = 0
         """Slots that are kept for jobs which run alone, while the processes for these start."""
         self.stops = Stops(floor, self.all, runs)
-        weigh = self.weigh if options.max_memory_per_child else None
-        self._inbox = Inbox(floor, runs, self.stops, self.greeted, self.emptied, weigh)
+        self._inbox = Inbox(floor, runs, self.stops, self, weigh=options.max_memory_per_child is not None)
+        self.on_sources: Callable[[list[str]], object] = len
+        """Is told of the directories that a process has code from, where it is asked to tell."""
+        self._served = False
+        """Some process has been ready."""
+        self._refused = False
+        """The code that there is now cannot be imported: no process is started before it changes."""
         self.deaths = 0
         """Processes that ended otherwise than they were told to."""
         self.opened = False
@@ -81,7 +86,7 @@ class Children:
 
     def fit(self) -> None:
         """Have as many processes as the pool's size asks for, of those that are or will be dealt jobs."""
-        if self.closing or not self.opened:
+        if self.closing or self._refused or not self.opened:
             return
         crew = [child for child in self.all if child.stage is not Stage.LEAVING and not child.alone]
         if not self._one_each:
@@ -103,7 +108,7 @@ class Children:
 
     def start_alone(self) -> bool:
         """Start a process for one job that runs alone; False when there is no place for it now."""
-        child = self._start(alone=True)
+        child = None if self.closing or self._refused else self._start(alone=True)
         self.reserved += child is not None
         return child is not None
 
@@ -130,6 +135,7 @@ class Children:
     def greeted(self, child: Child) -> None:
         """It is ready: what it imports can be imported."""
         self._false_starts = 0
+        self._served = True
         if child.stage is not Stage.STARTING:
             # Retired before it was ready.
             return
@@ -181,6 +187,25 @@ class Children:
                 each.follows = None
                 if each.stage is Stage.STANDBY:
                     each.stage = Stage.OPEN
+
+    # --- new code ------------------------------------------------------------------------------------
+
+    def refused(self, child: Child, error: QtoolError) -> None:
+        """It cannot import its code. Raises the error, unless a change of the code is waited for."""
+        if child.stage is Stage.LEAVING:
+            return
+        if not self._options.reload or not self._served:
+            raise error
+        if not self._refused:
+            self._refused = True
+            self._floor.say(f"{error} The jobs stay in their queues until the code changes again.")
+
+    def renew(self) -> None:
+        """The code has changed: each process lets its jobs end, and fresh ones take the others."""
+        self._refused, self._false_starts = False, 0
+        for child in [each for each in self.all if each.stage is not Stage.LEAVING]:
+            self.retire(child)
+        self.fit()
 
     # --- one goes ------------------------------------------------------------------------------------
 
@@ -244,8 +269,8 @@ class Children:
         if child.stage is Stage.STARTING:
             self.reserved -= child.alone
             self._false_starts += not cut
-            if self._false_starts >= MAX_FALSE_STARTS and not self.closing:
-                raise PoolBroken(why=failure.message)
+            if self._false_starts >= MAX_FALSE_STARTS and not self.closing and not self._refused:
+                self.refused(child, PoolBroken(why=failure.message))
         if child.follows is not None:
             self._follow(child.follows)
         self.fit()

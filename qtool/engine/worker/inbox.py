@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -23,25 +23,38 @@ if TYPE_CHECKING:
     from qtool.engine.worker.stops import Stops
 
 
+class House(Protocol):
+    """Who answers for the processes."""
+
+    on_sources: Callable[[list[str]], object]
+    """Is told of the directories that a process has code from."""
+
+    def greeted(self, child: Child) -> None:
+        """It is ready."""
+        ...
+
+    def refused(self, child: Child, error: errors.QtoolError) -> None:
+        """It cannot run jobs, and ends."""
+        ...
+
+    def emptied(self, child: Child) -> None:
+        """One that is to end has run its last job."""
+        ...
+
+    def weigh(self, child: Child) -> None:
+        """It has ended some jobs."""
+        ...
+
+
 class Inbox:
     """Reads the processes' messages and pipes, and makes outcomes, output and progress of them."""
 
-    def __init__(
-        self,
-        floor: Floor,
-        runs: Runs,
-        stops: Stops,
-        greeted: Callable[[Child], None],
-        emptied: Callable[[Child], None],
-        weigh: Callable[[Child], None] | None,
-    ) -> None:
-        """``greeted`` is called when a process is ready, ``emptied`` when one that is to end has run its last job, and
-        ``weigh``, if anybody wants to know, when one has ended some."""
+    def __init__(self, floor: Floor, runs: Runs, stops: Stops, house: House, *, weigh: bool) -> None:
+        """``weigh``: somebody wants to know how large the processes are."""
         self._floor = floor
         self._runs = runs
         self._stops = stops
-        self._greeted = greeted
-        self._emptied = emptied
+        self._house = house
         self._weigh = weigh
 
     def receive(self, child: Child) -> None:
@@ -82,9 +95,9 @@ class Inbox:
             child.moved_at = self._floor.clock.monotonic()
             self._floor.learn(count, seconds)
         if child.stage is Stage.LEAVING and not jobs:
-            self._emptied(child)
-        elif self._weigh is not None and child.moved_at != moved:
-            self._weigh(child)
+            self._house.emptied(child)
+        elif self._weigh and child.moved_at != moved:
+            self._house.weigh(child)
 
     def _messages(self, child: Child) -> Iterator[list[Any]]:
         """All that are there."""
@@ -109,9 +122,11 @@ class Inbox:
         elif kind == wire.HELLO:
             child.parting = message[1]
             self._floor.declare(message[2])
-            self._greeted(child)
+            self._house.greeted(child)
         elif kind == wire.REFUSED:
-            raise getattr(errors, message[1])(**message[2])
+            self._house.refused(child, getattr(errors, message[1])(**message[2]))
+        elif kind == wire.SOURCES:
+            self._house.on_sources(message[1])
         elif kind == wire.STARTED:
             self._on_start(child, *message[1:])
         elif kind == wire.OUTPUT:

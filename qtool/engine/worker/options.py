@@ -35,6 +35,8 @@ class WorkerOptions(Value, kw_only=True):
     """A process of the pool runs no more than so many, and then another takes its place."""
     max_memory_per_child: int | None = None
     """A process of the pool that holds more bytes of memory at the end of a job is replaced."""
+    reload: bool = False
+    """Start the pool's processes anew when the code of their modules changes."""
     drain_timeout: float | None = None
     """How long running jobs may go on after the first signal; None waits for them, however long."""
     lease: float = LEASE_SECONDS

@@ -228,6 +228,7 @@ class Starter:
             "room": places[1],
             "slots": slots,
             "announce": self._announce,
+            "reload": self._options.reload,
         }
         near.send(wire.encode(settings))
         child = Child(process, places, slots, near, far, control, pipes, killable=captures)

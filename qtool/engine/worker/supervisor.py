@@ -30,6 +30,7 @@ from qtool.engine.worker.process import Starter
 from qtool.engine.worker.rates import Rates
 from qtool.engine.worker.reactor import Reactor
 from qtool.engine.worker.readahead import ReadAhead
+from qtool.engine.worker.reload import Reload
 from qtool.engine.worker.runners import Runners
 from qtool.engine.worker.runs import Why
 from qtool.engine.worker.scale import Size
@@ -103,6 +104,7 @@ class Worker:
         self._runners = runners = Runners(self._pool, self._commands)
         self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
         size.on_change(lambda _: self._pool.children.fit())
+        self._reload = Reload(floor, claimer, self._pool.children) if options.reload else None
         self._autoscale = Autoscale(adapter.inspector, options, floor, health, claimer, runners, size)
         told = self._autoscale.told
         self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners, told)
@@ -194,6 +196,8 @@ class Worker:
             )
         if self._slate is not None:
             self._slate.close()
+        if self._reload is not None:
+            self._reload.close()
         self._reactor.close()
 
     def _summary(self) -> Summary:

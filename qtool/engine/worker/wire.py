@@ -31,7 +31,7 @@ PARTS = frozenset(_MORE + _LAST)
 """First bytes of the parts of an over-long message; no msgpack array begins with them."""
 
 # From a child.
-HELLO, DONE, ENDED, STARTED, OUTPUT, PROGRESS, FETCH, REFUSED = range(8)
+HELLO, DONE, ENDED, STARTED, OUTPUT, PROGRESS, FETCH, REFUSED, SOURCES = range(9)
 
 # To a child, on its control socket.
 INTERRUPT, CARRY_ON, BODY, RESIZE = range(4)
