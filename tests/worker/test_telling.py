@@ -101,6 +101,13 @@ def test_on_finish_from_the_configuration(shop: Shop, monkeypatch: pytest.Monkey
     assert log.read_text() == "dead\n"
 
 
+def test_what_an_on_finish_command_prints_is_not_among_the_events(shop: Shop) -> None:
+    job = shop.add("echo", 1)
+    assert shop.burst("--on-finish", "echo I was there") == 0
+    assert [event["id"] for event in shop.events] == [job, job]
+    assert "I was there" in shop.stderr
+
+
 def test_an_on_finish_command_that_fails_is_said_once_and_holds_up_nothing(shop: Shop) -> None:
     jobs = shop.add_many("echo", 20)
     assert shop.burst("--on-finish", "exit 3") == 0
