@@ -11,6 +11,7 @@ from qtool.engine.job import (
     Fail,
     Failure,
     Lease,
+    OnCrash,
     Outcome,
     Policy,
     Retry,
@@ -137,13 +138,13 @@ def tries_again(crashes: int, policy: Policy) -> bool:
     return policy.on_crash != "dead" and crashes + 1 < MAX_CRASHES
 
 
-def not_again(lease: Lease, policy: Policy) -> Fail | None:
+def not_again(lease: Lease, on_crash: OnCrash | None) -> Fail | None:
     """The end of a job that has taken its process down and must not be tried again; None for any other.
 
     Whoever took it back from a lost worker knows what the job says, and may not know what its task says: it is asked
     before a start.
     """
-    if lease.crashes and policy.on_crash == "dead":
+    if lease.crashes and on_crash == "dead":
         said = "an earlier attempt took its process down, and on_crash says that there is no other"
         return Fail(Failure(type="Crashed", message=said), Reason.CRASHED, final=True)
     return None

@@ -304,16 +304,20 @@ class _TurningBell:
 
 @contextmanager
 def in_memory() -> Iterator[Jobs]:
-    """Keep what is enqueued in the block in memory, for ``.delay()`` and all that names no broker; run it by hand."""
+    """A context manager: keep what is enqueued in the block in memory, and run it by hand.
+
+    That is what ``.delay()`` and whatever else names no broker enqueues.
+    """
     with _standing_in(Jobs()) as jobs:
         yield jobs
 
 
 @contextmanager
 def eager(*, raises: bool = True) -> Iterator[Jobs]:
-    """Run each job of the block where it is enqueued, in this process, to its end: retries and snoozes at once.
+    """A context manager, and a decorator: run each job where it is enqueued, in this process, to its end.
 
-    A job that ends dead raises there what its task raised; with ``raises=False`` its handle tells.
+    Retries and snoozes happen at once. A job that ends dead raises there what its task raised; with ``raises=False``
+    its handle tells.
     """
     with _standing_in(Jobs(eager=True, raises=raises)) as jobs:
         yield jobs

@@ -80,8 +80,9 @@ def real_worker(
     options: Sequence[str] = (),
     timeout: float = 30.0,
 ) -> Iterator[RealWorker]:
-    """While the block runs, a ``qtool worker -A app … -j slots`` serves a temporary file, and ``.delay()`` and whatever
-    names no broker, in this process and those it starts, enqueue there.
+    """A context manager: while the block runs, a ``qtool worker -A app … -j slots`` serves a temporary file.
+
+    ``.delay()`` and whatever else names no broker, in this process and those it starts, enqueue there.
 
     ``options`` are more words of its command line. It imports what this process could. At the end it gets TERM, and is
     killed ``timeout`` seconds later. Raises RuntimeError with its log if it does not start or end as it should.

@@ -199,10 +199,10 @@ def test_the_reason_of_a_retry_is_that_of_the_end() -> None:
 
 
 def test_what_has_crashed_and_must_not_run_twice_is_not_started_again() -> None:
-    assert not_again(lease(crashes=1), Policy(on_crash="retry")) is None
-    assert not_again(lease(crashes=2), UNSAID) is None
-    assert not_again(lease(crashes=0), Policy(on_crash="dead")) is None
-    end = not_again(lease(crashes=1), Policy(on_crash="dead"))
+    assert not_again(lease(crashes=1), "retry") is None
+    assert not_again(lease(crashes=2), None) is None
+    assert not_again(lease(crashes=0), "dead") is None
+    end = not_again(lease(crashes=1), "dead")
     assert end is not None
     assert (end.reason, end.final, end.crashed) == (Reason.CRASHED, True, False)
 

@@ -51,21 +51,21 @@ class Run:
         tags: Mapping[str, str] = NOTHING
         try:
             self.task = task = tasks.find(lease.task)
-            policy = task.policy
+            self.timeout, on_crash = task.policy.timeout, task.policy.on_crash
             if lease.options is not None:
                 own, tags, _ = decode_options(lease.options)
-                policy = own.over(policy)
-            self.timeout = policy.timeout
+                self.timeout = own.timeout if own.timeout is not None else self.timeout
+                on_crash = own.on_crash or on_crash
         except (UnknownTask, AppNotImported, Undecodable) as error:
             return refusal_of(error)
         self.job = CurrentJob(
             lease.id, lease.task, lease.queue, lease.attempt, lease.failures, lease.crashes, tags, self.send_progress
         )
-        if lease.crashes and (end := not_again(lease, policy)) is not None:
+        if lease.crashes and (end := not_again(lease, on_crash)) is not None:
             return end
-        if policy.on_crash is not None or self.timeout is not None or self.link.announce:
+        if on_crash is not None or self.timeout is not None or self.link.announce:
             # Before any of its code runs: what it says of its death must be known when it dies.
-            if policy.on_crash == "dead":
+            if on_crash == "dead":
                 self.link.mark_fatal(self.place, lease.key, lease.token)
             # A coroutine is ended by its own loop; the supervisor steps in a little later.
             soft = self.timeout + 1.0 if self.timeout is not None and task.is_async else self.timeout
