@@ -166,9 +166,12 @@ class Judge:
                 wrong(f"started too often as attempt {attempt}")
 
     def _given_back(self, run: Run) -> bool:
-        """Whether this start may have cost no attempt: it was put off or stopped, or its worker stopped everything."""
+        """Whether this start may have cost no attempt: it was put off or stopped, or its worker stopped everything.
+
+        Or its worker was killed between its end and the storing of its outcome, and had started another since.
+        """
         member = self._member(run.start.member)
-        if run.end in ("z", "~") or member is None:
+        if run.end in ("z", "~") or member is None or (run.end is not None and member.gone):
             return True
         return member.frozen or member.told_at is not None or self._crew.troubled(member)
 
