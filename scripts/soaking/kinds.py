@@ -105,6 +105,7 @@ KINDS: tuple[Kind, ...] = (
         (State.EXPIRED, None),
     ),
     _kind("unique", 2, lambda random, _: _task("slow", 0.05, unique=f"u{random.randrange(20)}")),
+    _kind("keyed", 6, _seated, limited=True),
     _kind("command", 6, lambda _, __: _command("echo out; echo err >&2"), command=True),
     _kind("command, slow", 2, lambda random, _: _command(f"sleep {random.uniform(0, 1):.3f}"), command=True),
     _kind("command, failing", 2, lambda _, __: _command("exit 3"), FAILED, command=True),
@@ -112,5 +113,3 @@ KINDS: tuple[Kind, ...] = (
     _kind("crashing once", 1, lambda _, __: _task("crash_once", queue=CRASHING), suicidal=True),
     _kind("poison", 1, lambda _, __: _task("poison", queue=CRASHING), (State.DEAD, Reason.CRASHED), suicidal=True),
 )
-
-LIMITED = _kind("keyed", 4, _seated, limited=True)

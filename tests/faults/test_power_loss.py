@@ -166,7 +166,7 @@ def test_a_power_cut_at_every_moment_keeps_what_was_acknowledged(tape: list[Even
 def test_the_model_of_the_disk_would_notice_a_promise_without_a_sync(
     tape: list[Event], tmp_path: Path, seed: int
 ) -> None:
-    """The same cuts on a tape without its syncs of the WAL lose jobs or damage the file: no test here is an empty one."""
+    """The same cuts on a tape without its syncs of the WAL lose jobs or damage the file: none of this is empty."""
     without = [event for event in tape if event != ("sync", "-wal")]
     choose = random.Random(seed)
     moments = sorted(choose.sample(range(len(without) // 2, len(without)), 50))
