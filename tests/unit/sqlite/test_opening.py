@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
@@ -15,8 +17,13 @@ import pytest
 from qtool.engine.brokers.sqlite import open_sqlite, store
 from qtool.engine.brokers.sqlite.store import APPLICATION_ID, MIGRATIONS, Store, refuse_unsound
 from qtool.engine.registry import open_broker
+from qtool.engine.states import State
 from qtool.errors import BadName, BrokerError, NewerSchema, NotABroker, QtoolError
+from tests.conformance.drive import Drive
 from tests.unit.sqlite.tools import job, query
+
+if TYPE_CHECKING:
+    from qtool.engine.clock import ManualClock
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -189,20 +196,27 @@ def test_an_older_file_is_migrated(path: str, two_steps: Path, monkeypatch: pyte
         open_broker(path)
 
 
-def test_a_file_of_version_1_keeps_its_jobs(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as before:
-        before.setattr(store, "MIGRATIONS", MIGRATIONS[:1])
-        Store(path, f"sqlite://{path}").close()
-    names = "id, task, queue, state, created_at, ready_at, body"
-    query(path, f"INSERT INTO jobs ({names}) VALUES ('one', 't', 'q', 'ready', 1, 1, '[[],{{}}]')")
-    query(path, "INSERT INTO counters VALUES ('ready', 'q', 1)")
-    with open_broker(path) as adapter:
-        (lease,) = adapter.broker.claim("w", [], 9)
-        assert lease.id == "one"
+def test_a_file_of_version_1_keeps_its_jobs(path: str, clock: ManualClock) -> None:
+    query(path, Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8"))
+    clock.advance(2_001)
+    with open_sqlite(f"sqlite:{path}", clock=clock) as adapter:
+        drive = Drive(adapter, clock, made=100)
         assert adapter.inspector.check() == []
-        adapter.broker.enqueue([job(key="k", key_limit=2)])
-        (there,) = adapter.inspector.browse(limit=1).jobs
-        assert (there.key, there.key_limit, there.held) == ("k", 2, None)
+        jobs = adapter.inspector.browse(oldest_first=True).jobs
+        assert Counter(job.state for job in jobs) == dict.fromkeys(set(State) - {State.WAITING}, 1) | {State.READY: 3}
+        assert {(job.key, job.key_limit, job.held) for job in jobs} == {(None, 1, None)}
+        (retried,) = [job for job in jobs if job.state is State.RETRY]
+        assert (retried.tags, retried.policy.retries, retried.kwargs) == ({"team": "billing"}, 3, {"n": 1})
+        # What ran while the file was migrated goes on, and everything that is new works on what is old.
+        adapter.operator.resume("email")
+        adapter.operator.limit("queue", "email", concurrency=2)
+        assert len(drive.claim(9, ("email",))) == 1
+        drive.lose_worker()
+        assert drive.state("job-0009") in (State.READY, State.RETRY)
+        assert len(drive.claim(9, ("email",))) == 2
+        drive.put(2, key="k")
+        assert drive.info(drive.put_one(key="k")).held == "key:k"
+        assert adapter.inspector.check() == []
 
 
 def test_a_migration_that_breaks_off_leaves_the_file_as_it_was(

@@ -10,7 +10,7 @@ import apsw
 from qtool.engine.broker import Receipt
 from qtool.engine.brokers.sqlite.doorbell import ring
 from qtool.engine.brokers.sqlite.ledger import Ledger
-from qtool.engine.brokers.sqlite.limits import HELD, Admission
+from qtool.engine.brokers.sqlite.limits import Admission
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store
 from qtool.engine.codec import encode_body, encode_options
 from qtool.engine.job import PRIORITIES, Job
@@ -155,9 +155,6 @@ def _row(job: Job, now: float) -> Row:
         job.unique,
         encode_body(job.args, job.kwargs),
         encode_options(job),
-        job.key,
-        job.key_limit if job.key is not None else None,
-        None,
     )
 
 
@@ -168,12 +165,11 @@ def _insert_each(db: apsw.Connection, batch: _Batch, ledger: Ledger) -> Receipt:
     for job, row in zip(batch.jobs, batch.rows, strict=True):
         holder = db.execute(SQL["holder"], {"id": job.id, "unique": job.unique}).get
         if holder is None:
-            if job.key is not None and row[3] == "ready":
-                held = admission.held(job.key, job.queue, job.priority, job.key_limit)
-                if held is not None:
-                    row = (*row[:-1], held)
-                    ledger.move(job.queue, None, HELD)
-            db.execute(SQL["insert"], row)
+            if job.key is None:
+                db.execute(SQL["insert"], row)
+            else:
+                held = admission.held(job) if row[3] == "ready" else None
+                db.execute(SQL["insert_keyed"], (*row, job.key, job.key_limit, held))
             _count_in([row], ledger)
             ids.append(job.id)
         else:

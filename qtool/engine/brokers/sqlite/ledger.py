@@ -32,6 +32,7 @@ class Ledger:
         self.opened = False
         """Once written: something may start that could not before."""
         self._freed: set[str] = set()
+        self._in_use: tuple[bool, bool] | None = None
         self._deltas: dict[tuple[str, str], int] = {}
         self._tallies: dict[str, Tally] = {}
 
@@ -56,6 +57,13 @@ class Ledger:
         if (counter := COUNTED.get(after)) is not None:
             self.tally(queue).count(counter, count)
 
+    def slots_in_use(self, db: apsw.Connection) -> tuple[bool, bool]:
+        """Whether any unfinished job has a key, and whether any queue limits how many run at once."""
+        if self._in_use is None:
+            keys, queues = rows(db, "slots_in_use")[0]
+            self._in_use = bool(keys), bool(queues)
+        return self._in_use
+
     def free(self, key: str | None) -> None:
         """A job with this key, if it has one, has ended, left or made way: others may go."""
         if key is not None:
@@ -73,7 +81,7 @@ class Ledger:
         for key in self._freed:
             self.opened |= reopen(db, self, key)
         ended = {queue for (state, queue), by in self._deltas.items() if by < 0 and state == State.RUNNING}
-        if ended and not self.opened:
+        if ended and not self.opened and self.slots_in_use(db)[1]:
             self.opened = any(name in ended for (name,) in rows(db, "limited_queues"))
         for (state, queue), by in self._deltas.items():
             if by > 0:

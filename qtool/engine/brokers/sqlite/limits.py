@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import apsw
 
     from qtool.engine.brokers.sqlite.ledger import Ledger
-    from qtool.engine.job import Settlement
+    from qtool.engine.job import Job, Settlement
 
 HELD = "held"
 """Counts, among the counters of states, the ready jobs that are held."""
@@ -66,12 +66,12 @@ def said(db: apsw.Connection) -> list[Said]:
     return found
 
 
-def ready_queues(db: apsw.Connection, queues: Sequence[str]) -> list[tuple[str, int]]:
-    """Those of ``queues`` (of all, when empty) with something ready, and how much of it nothing holds back."""
+def ready_queues(db: apsw.Connection, queues: Sequence[str]) -> list[Row]:
+    """Those of ``queues`` (of all, when empty) with something ready; how much of it nothing holds back; any limits?"""
     if not queues:
-        return [(queue, free) for queue, free in rows(db, "claimable")]
+        return rows(db, "claimable")
     found = [first(db, "claimable_in", {"queue": text_key(queue)}) for queue in dict.fromkeys(queues)]
-    return [(row[0], row[1]) for row in found if row is not None]
+    return [row for row in found if row is not None]
 
 
 class Gates:
@@ -81,28 +81,40 @@ class Gates:
         """``now`` is monotonic."""
         self._db = db
         self._now = now
-        self._limits: dict[Which, Said] = {(each.scope, each.name): each for each in said(db)}
-        self._rates = {which: each.rate for which, each in self._limits.items() if each.rate is not None}
+        self._limits: dict[Which, Said] = {}
+        self._rates: dict[Which, Rate] = {}
         self._used: set[Which] = set()
         self._tasks: list[str] | None = None
         self._running: dict[str, int] = {}
         self._stretch = STRETCH
-        self._plain: bool | None = None
+        self._plain = True
+        """No limit has to be looked at."""
 
     # --- looking -------------------------------------------------------------------------------------
 
     def open_queues(self, queues: Sequence[str]) -> Iterator[str]:
         """Those of ``queues`` (of all, when empty) from which something may start now."""
-        for queue, free in ready_queues(self._db, queues):
+        for queue, free in self._ready(queues):
             if self._opens_in(queue, free) == 0:
                 yield queue
 
     def opens_in(self, queues: Sequence[str]) -> float | None:
         """Seconds until something of ``queues`` may start; None where no rate is what it waits for."""
-        waits = [self._opens_in(queue, free) for queue, free in ready_queues(self._db, queues)]
+        waits = [self._opens_in(queue, free) for queue, free in self._ready(queues)]
         return min((wait for wait in waits if wait is not None), default=None)
 
+    def _ready(self, queues: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Queues with something ready, and how much of it nothing holds back."""
+        for queue, free, limited in ready_queues(self._db, queues):
+            if limited and self._plain:
+                self._plain = False
+                self._limits = {(each.scope, each.name): each for each in said(self._db)}
+                self._rates = {which: each.rate for which, each in self._limits.items() if each.rate is not None}
+            yield queue, free
+
     def _opens_in(self, queue: str, free: int) -> float | None:
+        if self._plain:
+            return 0.0
         if self._limits and self._slots(queue) <= 0:
             return None
         wait = self._rate_opens_in(("queue", queue))
@@ -137,9 +149,6 @@ class Gates:
 
     def take(self, queue: str, count: int, start: Start, ledger: Ledger) -> list[Row]:
         """Start up to ``count`` jobs of the queue that no limit keeps from that."""
-        if self._plain is None:
-            keyed = self._db.execute(SQL["any_keyed_ready"]).get is not None
-            self._plain = not self._limits and not keyed and not self._held_tasks()
         if self._plain:
             some = rows(self._db, "claim", {"token": start.token, "queue": queue, "count": count})
             self._start(some, start)
@@ -166,6 +175,8 @@ class Gates:
 
     def write(self) -> None:
         """Store how far the rates are used up."""
+        if not self._used:
+            return
         used = [(self._rates[which].used, self._rates[which].used_at, *which) for which in self._used]
         self._db.executemany(SQL["use_up"], used)
 
@@ -243,7 +254,7 @@ def running(db: apsw.Connection, key: str) -> int:
 
 def free_keys(db: apsw.Connection, ledger: Ledger, settlements: Sequence[Settlement]) -> None:
     """The runs end: their keys' slots fall free."""
-    if db.execute(SQL["any_keyed_running"]).get is None:
+    if not ledger.slots_in_use(db)[0]:
         return
     for each in settlements:
         ledger.free(db.execute(SQL["key_of"], (each.lease.key,)).get)
@@ -257,19 +268,20 @@ class Admission:
         self._ledger = ledger
         self._full: set[tuple[str, str, int, int]] = set()
 
-    def held(self, key: str, queue: str, priority: int, key_limit: int) -> str | None:
-        """``key`` where as many as may run do, or stand before it."""
-        which = (key, queue, priority, key_limit)
-        if which in self._full:
-            return "key"
-        slots = key_limit - running(self._db, key)
-        if slots > 0:
-            asked = {"key": key, "queue": queue, "priority": priority, "count": slots}
-            if self._db.execute(SQL["key_ahead"], asked).get != slots:
-                return None
-        self._full.add(which)
-        # Where the clock was set back, the new job may come before those.
-        self._ledger.free(key)
+    def held(self, job: Job) -> str | None:
+        """``key`` where as many as may run do, or stand before it; the ledger counts it."""
+        assert job.key is not None
+        which = (job.key, job.queue, job.priority, job.key_limit)
+        if which not in self._full:
+            slots = job.key_limit - running(self._db, job.key)
+            if slots > 0:
+                asked = {"key": job.key, "queue": job.queue, "priority": job.priority, "count": slots}
+                if self._db.execute(SQL["key_ahead"], asked).get != slots:
+                    return None
+            self._full.add(which)
+            # Where the clock was set back, the new job may come before those.
+            self._ledger.free(job.key)
+        self._ledger.move(job.queue, None, HELD)
         return "key"
 
 

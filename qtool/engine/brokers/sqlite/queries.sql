@@ -1,6 +1,10 @@
 -- Named statements: each runs under the name above it. Values are always bound.
 
 -- name: insert
+INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_keyed
 INSERT INTO jobs (id, task, queue, state, priority, created_at, ready_at, due_at, expires_at, unique_key, body, options,
                   key, key_limit, held)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -13,14 +17,18 @@ WHERE unique_key = :unique AND unique_key IS NOT NULL AND finished_at IS NULL
 LIMIT 1;
 
 -- name: claimable
--- Queues with something ready, and how much of it no limit holds back.
-SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0)
+-- Queues with something ready, how much of it no limit holds back, and whether any limit is to be looked at.
+SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0),
+       EXISTS (SELECT 1 FROM limits) OR (SELECT min(task) FROM jobs WHERE held = 'task') IS NOT NULL
+       OR (SELECT min(key) FROM jobs WHERE key IS NOT NULL AND finished_at IS NULL) IS NOT NULL
 FROM counters AS r
 WHERE state = 'ready' AND n > 0 AND queue NOT IN (SELECT queue FROM paused)
 ORDER BY queue;
 
 -- name: claimable_in
-SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0)
+SELECT queue, n - coalesce((SELECT n FROM counters AS h WHERE h.state = 'held' AND h.queue = r.queue), 0),
+       EXISTS (SELECT 1 FROM limits) OR (SELECT min(task) FROM jobs WHERE held = 'task') IS NOT NULL
+       OR (SELECT min(key) FROM jobs WHERE key IS NOT NULL AND finished_at IS NULL) IS NOT NULL
 FROM counters AS r
 WHERE state = 'ready' AND queue = :queue AND n > 0 AND NOT EXISTS (SELECT 1 FROM paused WHERE queue = :queue);
 
@@ -182,41 +190,40 @@ DELETE FROM paused WHERE queue = ?;
 -- name: hold
 UPDATE jobs SET held = ? WHERE seq = ?;
 
--- name: any_keyed_ready
-SELECT min(key) FROM jobs WHERE key IS NOT NULL AND state = 'ready';
-
--- name: any_keyed_running
-SELECT min(key) FROM jobs WHERE key IS NOT NULL AND token IS NOT NULL;
+-- name: slots_in_use
+-- Whether a job that ends may leave a slot to others: of a key, of a queue.
+SELECT (SELECT min(key) FROM jobs WHERE key IS NOT NULL AND finished_at IS NULL) IS NOT NULL,
+       EXISTS (SELECT 1 FROM limits WHERE concurrency IS NOT NULL);
 
 -- name: key_of
 SELECT key FROM jobs WHERE seq = ?;
 
 -- name: key_running
-SELECT count(*) FROM jobs WHERE key = ? AND key IS NOT NULL AND token IS NOT NULL;
+SELECT count(*) FROM jobs WHERE key = ? AND key IS NOT NULL AND finished_at IS NULL AND state = 'running';
 
 -- name: key_queue
 -- The next queue in which jobs wait for a slot of the key.
 SELECT queue FROM jobs
-WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held = 'key' AND queue > :after
+WHERE key = :key AND key IS NOT NULL AND finished_at IS NULL AND state = 'ready' AND held = 'key' AND queue > :after
 ORDER BY queue LIMIT 1;
 
 -- name: key_first
 -- The first of them, in the claim's own order.
 SELECT priority, ready_at, seq, key_limit FROM jobs
-WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held = 'key' AND queue = :queue
+WHERE key = :key AND key IS NOT NULL AND finished_at IS NULL AND state = 'ready' AND held = 'key' AND queue = :queue
 ORDER BY priority DESC, ready_at, seq LIMIT 1;
 
 -- name: key_free
 -- Those that nothing holds back.
 SELECT -priority, ready_at, seq FROM jobs
-WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held IS NULL AND queue = :queue
+WHERE key = :key AND key IS NOT NULL AND finished_at IS NULL AND state = 'ready' AND held IS NULL AND queue = :queue
 ORDER BY priority DESC, ready_at, seq LIMIT :count;
 
 -- name: key_ahead
 -- How many of those a new job would stand behind.
 SELECT count(*) FROM (
     SELECT 1 FROM jobs
-    WHERE key = :key AND key IS NOT NULL AND state = 'ready' AND held IS NULL AND queue = :queue
+    WHERE key = :key AND key IS NOT NULL AND finished_at IS NULL AND state = 'ready' AND held IS NULL AND queue = :queue
       AND priority >= :priority
     LIMIT :count
 );

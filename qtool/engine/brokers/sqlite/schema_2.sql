@@ -7,11 +7,10 @@ ALTER TABLE jobs ADD COLUMN held TEXT;            -- key or task: whose limit ke
 DROP INDEX jobs_ready;
 -- The claim's own order; what a limit holds back is not met again and again.
 CREATE INDEX jobs_ready ON jobs (queue, priority DESC, ready_at, seq) WHERE state = 'ready' AND held IS NULL;
--- How many of a key run is counted here, never kept: a slot whose holder dies is free when the job is taken back.
-CREATE INDEX jobs_key ON jobs (key) WHERE key IS NOT NULL AND token IS NOT NULL;
--- Who is next when a slot of a key falls free.
-CREATE INDEX jobs_key_ready ON jobs (key, held, queue, priority DESC, ready_at, seq)
-    WHERE key IS NOT NULL AND state = 'ready';
+-- How many of a key run is counted here, never kept: a slot whose holder dies is free when the job is taken back. And
+-- who is next when one falls free. One index for both: each that knows the state costs every start and every end.
+CREATE INDEX jobs_key ON jobs (key, state, held, queue, priority DESC, ready_at, seq)
+    WHERE key IS NOT NULL AND finished_at IS NULL;
 -- Who is next when the rate of a task lets one through.
 CREATE INDEX jobs_task_held ON jobs (task, queue, priority DESC, ready_at, seq) WHERE held = 'task';
 
