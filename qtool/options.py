@@ -123,9 +123,7 @@ States = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would happen; change nothing.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
-Wait = Annotated[
-    str, typer.Option("--wait", metavar="DURATION", help="How long running jobs may take to stop before they are told.")
-]
+Wait = Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to wait for running jobs to stop.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Only ask: do not wait for what becomes of running jobs.")]
 JobId = Annotated[
     str, typer.Argument(metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job)
