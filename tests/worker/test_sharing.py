@@ -119,3 +119,17 @@ def test_a_reader_of_the_events_that_stalls_holds_up_nothing(shop: Shop) -> None
     assert worker.stdout.read(1) == b"{"
     worker.stdout.close()
     assert "Traceback" not in shop.stderr
+
+
+def test_a_worker_tells_within_a_moment_that_it_is_busy_and_that_it_is_not(shop: Shop) -> None:
+    def told() -> tuple[int, int]:
+        (worker,) = shop.adapter.inspector.snapshot().workers
+        return worker.busy, worker.succeeded
+
+    shop.start("-j", "2")
+    eventually(lambda: shop.adapter.inspector.snapshot().workers)
+    sleeper = shop.command("sleep", "2")
+    # Its heartbeat alone would take ten seconds.
+    eventually(lambda: told() == (1, 0), within=4)
+    shop.until(sleeper, State.SUCCEEDED)
+    eventually(lambda: told() == (0, 1), within=4)

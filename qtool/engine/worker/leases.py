@@ -27,8 +27,15 @@ WATCH = 0.8
 LATE = 0.5
 """The part of a lease after which a supervisor renews before it does anything else: it was stopped, or stuck."""
 
+NEWS = 1.0
+"""Seconds between two looks at whether what the worker says of itself has changed; it is told at once then."""
+
 RETRY = 1.0
 """Seconds between two tries to renew, at most, while the broker fails."""
+
+
+Self = tuple[int, ...]
+"""What of a worker changes as it works."""
 
 
 class Leases:
@@ -56,6 +63,7 @@ class Leases:
         self._board = runners.commands.keeper.board
         self._rescale = rescale
         self._renewed_at = 0.0
+        self._told: Self = ()
 
     def open(self) -> None:
         """Introduce the worker. Raises BrokerError."""
@@ -65,6 +73,13 @@ class Leases:
         self._board.be_patient(WATCH * self._seconds)
         self._renewed(started)
         self._floor.reactor.after(self._seconds / 3, self._heartbeat)
+        self._floor.reactor.after(NEWS, self._news)
+
+    def _news(self) -> None:
+        """A heartbeat out of turn, for whoever looks at the workers."""
+        self._floor.reactor.after(NEWS, self._news)
+        if _of_itself(self._describe()) != self._told and self._health.failing_since is None:
+            self.beat()
 
     def _heartbeat(self) -> None:
         self._floor.reactor.after(self._seconds / 3 if self.beat() else self._pause(), self._heartbeat)
@@ -83,14 +98,15 @@ class Leases:
     def beat(self) -> bool:
         """Renew every lease now; False if the broker fails."""
         started = self._floor.clock.monotonic()
-        held = self._held()
+        held, worker = self._held(), self._describe()
         try:
-            renewal = self._broker.extend(self._describe(), held, self._seconds)
+            renewal = self._broker.extend(worker, held, self._seconds)
         except BrokerError as error:
             self._health.failed(error)
             self._doubt(started)
             return False
         self._renewed(started)
+        self._told = _of_itself(worker)
         self._board.hold(anything=bool(held))
         self._claimer.paused = False
         if not self._floor.outbox.waiting:
@@ -129,3 +145,7 @@ class Leases:
         self._runners.kill_all(Why.UNRENEWED)
         # The processes that replace the killed ones have nothing that the launcher would have to end.
         self._board.hold(anything=False)
+
+
+def _of_itself(worker: WorkerInfo) -> Self:
+    return (worker.busy, worker.slots, worker.succeeded, worker.failed)
