@@ -25,11 +25,11 @@ STATES = (State.SUCCEEDED, State.DEAD, State.CANCELLED)
 """The final states in which a worker leaves a job."""
 
 AT_ONCE = 4
-WAITING = 10_000
-"""Ends that may wait for their command; what comes on top is dropped, and counted."""
+WAITING = 1000
+"""Ends that may wait for their command before the worker starts nothing new until there are fewer."""
 
 LIMIT = 60.0
-"""Seconds that one command may run, and that all that wait may take when the worker ends."""
+"""Seconds that one command may run."""
 
 LONGEST = 16 * 1024
 """Characters of a variable; Linux takes 128 KiB. The JSON on stdin has all of it."""
@@ -53,7 +53,8 @@ class OnFinish:
         self._states = frozenset(states)
         self._at_once = at_once
         self._limit = limit
-        self._ends: queue.Queue[WorkerEventRow] = queue.Queue(waiting)
+        self._waiting = waiting
+        self._ends: queue.Queue[WorkerEventRow] = queue.Queue()
         self._threads = 0
         self._lock = threading.Lock()
         self._running: set[int] = set()
@@ -61,7 +62,6 @@ class OnFinish:
         self.ran = 0
         """Commands that were started and have ended."""
         self.failed = 0
-        self.dropped = 0
         self._first: str | None = None
         """The first failure, until it has been told."""
 
@@ -69,15 +69,13 @@ class OnFinish:
         """Outcomes were stored: a command for each that is final. Returns at once."""
         for settlement in batch:
             if settlement.state in self._states:
-                try:
-                    self._ends.put_nowait(ended_row(settlement))
-                except queue.Full:
-                    if not self.dropped:
-                        self._tell(f"more than {self._ends.maxsize:,} jobs wait for their --on-finish command")
-                    self.dropped += 1
-                    continue
+                self._ends.put_nowait(ended_row(settlement))
                 if self._threads < self._at_once:
                     self._start()
+
+    def behind(self) -> bool:
+        """Whether so many ends wait for their command that no further jobs should be started."""
+        return self._ends.qsize() >= self._waiting
 
     def _start(self) -> None:
         try:
@@ -95,7 +93,7 @@ class OnFinish:
 
     def _tell(self, what: str) -> None:
         with self._lock:
-            if not self.failed and not self.dropped:
+            if not self.failed:
                 self._first = what
 
     # --- in its threads ------------------------------------------------------------------------------
@@ -147,11 +145,10 @@ class OnFinish:
 
     # --- the end -------------------------------------------------------------------------------------
 
-    def finish(self, patience: float = LIMIT) -> str | None:
-        """Wait for what still runs and waits, up to ``patience`` seconds or a signal; what is to be said in the end."""
-        until = time.monotonic() + patience
+    def finish(self) -> str | None:
+        """Wait for what still runs and waits, until a signal comes; what is to be said in the end."""
         with _interruptible() as interrupted:
-            while self._ends.unfinished_tasks and time.monotonic() < until and not interrupted.wait(LOOK):
+            while self._ends.unfinished_tasks and not interrupted.wait(LOOK):
                 pass
         self._closed = True
         missing = self._ends.qsize()
@@ -166,8 +163,8 @@ class OnFinish:
         said = []
         if self.failed > 1:
             said.append(f"{self.failed:,} of {self.ran:,} --on-finish commands failed")
-        if self.dropped + missing:
-            said.append(f"{self.dropped + missing:,} jobs ended without their --on-finish command")
+        if missing:
+            said.append(f"{missing:,} jobs ended without their --on-finish command")
         return "; ".join(said) or None
 
 

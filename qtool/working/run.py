@@ -101,7 +101,9 @@ def _work(out: Output, line: Progress, log: Log, adapter: Adapter, options: Work
     if tally is not None:
         watchers.append(tally.settled)
     echo = talk.echo if telling.echo else None
-    worker = Worker(adapter, options, talk, watchers=watchers, echo=echo, notify=Notify.from_environ(os.environ))
+    brake = on_finish.behind if on_finish is not None else None
+    notify = Notify.from_environ(os.environ)
+    worker = Worker(adapter, options, talk, watchers=watchers, echo=echo, brake=brake, notify=notify)
     log.worker = worker.id
     if telling.metrics is not None and tally is not None:
         from qtool.working.metrics import Metrics

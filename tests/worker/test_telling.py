@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qtool.engine.job import Policy
 from qtool.engine.states import State
-from tests.worker.conftest import ROOT, Shop, eventually
+from tests.worker.conftest import PATIENCE, ROOT, Shop, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,20 @@ def test_a_burst_waits_for_every_on_finish_command(shop: Shop) -> None:
     shop.add_many("echo", 200)
     assert shop.burst("--on-finish", f"echo $QTOOL_JOB_ID >> {log}") == 0
     assert len(set(log.read_text().split())) == 200
+
+
+def test_a_worker_that_is_faster_than_its_on_finish_commands_waits_for_them(shop: Shop) -> None:
+    log, gate = shop.directory / "log", shop.directory / "gate"
+    ids = shop.add_many("echo", 4000)
+    command = f"until [ -e {gate} ]; do sleep 0.05; done; echo $QTOOL_JOB_ID >> {log}"
+    worker = shop.start("--burst", "-j", "2", "--on-finish", command)
+    eventually(lambda: shop.count(State.SUCCEEDED) >= 1000)
+    with pytest.raises(AssertionError, match="not within"):
+        # Without a brake it takes the rest in a moment.
+        eventually(lambda: shop.count(State.SUCCEEDED) > 3500, within=2)
+    gate.touch()
+    assert worker.wait(PATIENCE) == 0
+    assert sorted(log.read_text().split()) == sorted(ids)
 
 
 def test_on_finish_from_the_configuration(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from qtool.engine.job import EXEC, Cancel, Lease
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtool.engine.broker import Broker, Renewal
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.health import Health
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 OWN = "qtool."
 """What the names of the tasks begin with that every worker has."""
+
+BRAKED = 0.02
+"""Seconds between two looks at whether the brake is off."""
 
 REBALANCE = 0.01
 """Seconds between two looks at whether a job claimed ahead should go elsewhere."""
@@ -60,6 +65,8 @@ class Claimer:
         """The last claim got less than it asked for."""
         self.closed = False
         """The worker ends: no more is claimed."""
+        self.brake: Callable[[], bool] | None = None
+        """Whoever follows the outcomes is behind: nothing is claimed while it is true."""
         self.paused = False
         """The leases cannot be renewed: nothing is claimed until they can."""
         self.stranger: Lease | None = None
@@ -133,6 +140,9 @@ class Claimer:
             commands.start(waiting.popleft())
 
     def _claim(self, want: int) -> None:
+        if self.brake is not None and self.brake():
+            self._floor.reactor.after(BRAKED)
+            return
         try:
             leases = self._broker.claim(self._worker, self._options.queues, want, self._options.lease)
             self.claims += 1

@@ -62,10 +62,11 @@ class Worker:
         draw: Callable[[], float] = random.random,
         watchers: Sequence[Callable[[list[Settlement]], None]] = (),
         echo: Callable[[Sequence[Report | Settlement]], None] | None = None,
+        brake: Callable[[], bool] | None = None,
         notify: Notify | None = None,
     ) -> None:
         """``watchers`` are called with the outcomes that were stored, ``echo`` with all that may hold output of jobs;
-        ``notify`` tells systemd how the worker is."""
+        nothing is claimed while ``brake`` is true; ``notify`` tells systemd how the worker is."""
         self.id = new_id()
         self._broker = broker = adapter.broker
         self._options = options
@@ -103,6 +104,7 @@ class Worker:
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
         self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
+        claimer.brake = brake
         size.on_change(lambda _: self._pool.children.fit())
         self._reload = Reload(floor, claimer, self._pool.children) if options.reload else None
         self._autoscale = Autoscale(adapter.inspector, options, floor, health, claimer, runners, size)

@@ -145,20 +145,21 @@ def test_no_more_commands_than_allowed_run_at_once_and_none_waits_for_ever(tmp_p
     assert (running, most, hooks.ran) == (0, 2, 10)
 
 
-def test_what_does_not_fit_is_dropped_counted_and_said(tmp_path: Path) -> None:
+def test_whoever_is_behind_says_so_and_forgets_nothing(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     hooks = OnFinish(f"until [ -e {gate} ]; do sleep 0.01; done", at_once=1, waiting=2)
     hooks.settled([settlement(number=0)])
     eventually(lambda: not hooks._ends.qsize())
     began = time.monotonic()
-    hooks.settled([settlement(number=n) for n in range(1, 6)])
+    hooks.settled([settlement(number=1)])
+    assert not hooks.behind()
+    hooks.settled([settlement(number=n) for n in range(2, 6)])
+    assert hooks.behind()
     assert time.monotonic() - began < 0.5
-    assert hooks.dropped == 3
-    assert hooks.trouble() == "more than 2 jobs wait for their --on-finish command"
-    assert hooks.trouble() is None
     gate.touch()
-    assert hooks.finish() == "3 jobs ended without their --on-finish command"
-    assert hooks.ran == 3
+    assert hooks.finish() is None
+    assert hooks.ran == 6
+    assert not hooks.behind()
 
 
 def test_a_command_that_runs_too_long_is_killed_with_what_it_started(tmp_path: Path) -> None:
