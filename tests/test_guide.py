@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qtool.cli import build_root
+from qtool.engine.brokers.sqlite import CAPABILITIES
 from qtool.engine.filter import parse
 from qtool.engine.times import parse_duration
 
@@ -126,3 +127,11 @@ def test_the_unit_starts_what_can_be_typed() -> None:
         # The program and the user are the reader's: only what it says of the file itself counts.
         assert "Unknown" not in done.stderr
         assert "Failed to parse" not in done.stderr
+
+
+def test_every_guarantee_that_holds_has_tests_that_try_to_break_it() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    parts = re.split(r"^\*\*(\d)\. ", text, flags=re.MULTILINE)
+    tests = {int(number): part.count("- `tests/") for number, part in zip(parts[1::2], parts[2::2], strict=True)}
+    assert sorted(tests) == [1, 2, 3, 4, 5, 6, 7]
+    assert all(count >= 3 for number, count in tests.items() if number not in CAPABILITIES.weakened), tests
