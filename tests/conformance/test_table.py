@@ -110,6 +110,23 @@ def test_cell(
     assert drive.adapter.inspector.check() == []
 
 
+@pytest.mark.parametrize(("name", "event", "end", "act"), ACTIONS, ids=[action[0] for action in ACTIONS])
+def test_a_job_that_a_limit_holds_is_ready_for_all_but_a_claim(
+    drive: Drive, name: str, event: Event, end: State, act: Callable[[Drive, str], None]
+) -> None:
+    drive.put(key="k")
+    drive.claim_one()
+    id = drive.put_one(key="k", expires_at=drive.clock.now() + DEADLINE)
+    assert drive.claim(10) == []
+    assert drive.info(id).held == "key:k"
+    act(drive, id)
+    moves = end in allowed(S.READY, event) and event is not E.CLAIM and name != A_WORKERS
+    assert drive.state(id) is (end if moves else S.READY)
+    assert drive.info(id).held in ({None} if moves else {None, "key:k"})
+    assert drive.info(id).attempt == 0
+    assert drive.adapter.inspector.check() == []
+
+
 def test_jobs_do_not_wait_for_others_yet(adapter: Adapter, drive: Drive) -> None:
     """The row of the table for waiting jobs joins this suite with the first adapter that has dependencies."""
     assert not adapter.capabilities.dependencies

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -56,7 +56,9 @@ def kill(worker: subprocess.Popen[bytes], what: str, chance: random.Random) -> N
     elif what == "group":
         os.killpg(worker.pid, signal.SIGKILL)
     elif children := psutil.Process(worker.pid).children(recursive=True):
-        chance.choice(children).kill()
+        # It may have ended since.
+        with suppress(psutil.NoSuchProcess):
+            chance.choice(children).kill()
     if what != "child":
         worker.wait()
 

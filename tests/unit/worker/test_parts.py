@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import random
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from qtool.engine.brokers.memory import open_memory
+from qtool.engine.brokers.memory.operator import MemoryOperator
 from qtool.engine.clock import ManualClock
 from qtool.engine.job import Chunk, Done, Fail, Failure, Job, Policy, Retry
 from qtool.engine.output import HEAD, TAIL
@@ -17,12 +18,51 @@ from qtool.engine.states import Reason, State
 from qtool.engine.worker import wire
 from qtool.engine.worker.capture import Recorder
 from qtool.engine.worker.descriptors import read_file, receive_fds
+from qtool.engine.worker.health import Health
 from qtool.engine.worker.options import Silence, Summary, WorkerEvent
 from qtool.engine.worker.outbox import Outbox
 from qtool.engine.worker.output import Output
+from qtool.engine.worker.rates import Rates
+from qtool.engine.worker.reactor import Reactor
 from qtool.engine.worker.readahead import HORIZON, MOST, ReadAhead
 from qtool.engine.worker.timers import Timers
 from qtool.errors import BrokerBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# --- rates -------------------------------------------------------------------------------------------
+
+
+def test_rates_are_told_once_and_again_until_the_broker_takes_them() -> None:
+    clock = ManualClock()
+    with open_memory(clock=clock) as adapter:
+        told: list[dict[str, float | None]] = []
+        busy = [True]
+
+        class Operator(MemoryOperator):
+            def declare(self, rates: Mapping[str, float | None]) -> None:
+                told.append(dict(rates))
+                if busy.pop() if busy else False:
+                    raise BrokerBusy(url="memory:", seconds=1.0)
+                adapter.operator.declare(rates)
+
+        assert isinstance(adapter.operator, MemoryOperator)
+        reactor = Reactor(clock)
+        try:
+            rates = Rates(Operator(adapter.operator._store), reactor, Health(reactor, clock, lambda _: None))
+            rates({"slow": 2.0, "free": None})
+            assert adapter.inspector.limits() == []
+            clock.advance(2.0)
+            reactor.turn(sleep=False)
+            (limit,) = adapter.inspector.limits()
+            assert (limit.name, limit.rate) == ("slow", 2.0)
+            # The pool's next process says the same.
+            rates({"slow": 2.0, "free": None})
+            assert len(told) == 2
+        finally:
+            reactor.close()
+
 
 # --- read-ahead --------------------------------------------------------------------------------------
 
