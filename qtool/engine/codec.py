@@ -79,7 +79,10 @@ def decode_options(options: str | None) -> tuple[Policy, Mapping[str, str], tupl
         return UNSAID, NOTHING, ()
     try:
         said = json.loads(options)
-        return _policy(said), said.get("tags") or NOTHING, tuple(said.get("parents") or ())
+        tags = said.get("tags") or NOTHING
+        if tags is not NOTHING and type(tags) is not dict:
+            raise ValueError(f"tags are an object, not {tags!r}")
+        return _policy(said), tags, tuple(said.get("parents") or ())
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Undecodable(what="options", why=_reason(error)) from None
 

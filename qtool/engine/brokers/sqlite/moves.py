@@ -17,11 +17,12 @@ from qtool.engine.brokers.sqlite.operate import TO_KILL
 from qtool.engine.brokers.sqlite.rescue import Rescuer, give_back
 from qtool.engine.brokers.sqlite.rows import error_columns, storable, worker_to_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows
+from qtool.engine.brokers.sqlite.unreadable import park
 from qtool.engine.job import Chunk, Job, Lease, Report, Settlement
 from qtool.engine.output import HEAD, TAIL, bound, size
 from qtool.engine.slate import FileSlate
 from qtool.engine.states import FINAL, Event, State
-from qtool.errors import BrokerError
+from qtool.errors import BrokerCorrupt, BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,14 @@ class SqliteBroker:
 
     def claim(self, worker: str, queues: Sequence[str], count: int, lease: float = LEASE_SECONDS) -> list[Lease]:
         now = self._clock.now()
+        try:
+            return self._claim(worker, queues, count, lease, now)
+        except BrokerCorrupt as error:
+            if not isinstance(error.__cause__, UnicodeDecodeError) or not park(self._store, now):
+                raise
+        return self._claim(worker, queues, count, lease, now)
+
+    def _claim(self, worker: str, queues: Sequence[str], count: int, lease: float, now: float) -> list[Lease]:
         if count <= 0 or not upkeep.anything_to_claim(self._store, now, self._clock.monotonic(), queues):
             return []
         expired = promoted = 0

@@ -347,3 +347,14 @@ SELECT seq, queue, state FROM (
     SELECT seq, queue, state, finished_at FROM jobs
     WHERE queue = :queue AND state = :state AND token IS NULL ORDER BY seq LIMIT 1000
 ) WHERE finished_at < :before;
+
+-- name: ready_bytes
+SELECT seq, queue, held, CAST(id AS BLOB), CAST(task AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB),
+       CAST(options AS BLOB)
+FROM jobs WHERE state = 'ready' AND queue IN (SELECT queue FROM counters WHERE state = 'ready' AND n > 0);
+
+-- name: park
+UPDATE jobs
+SET state = :state, finished_at = :now, held = NULL, reason = :reason, error_type = 'Undecodable',
+    error_message = :message, id = :id, task = :task, key = :key, body = :body, options = :options
+WHERE seq = :seq;

@@ -260,6 +260,8 @@ class Store:
             raise self._meaning(error) from error
         except OSError as error:
             raise filesystem.refusal(error, self.path, self.url) from None
+        except UnicodeDecodeError as error:
+            raise BrokerCorrupt(url=self.url, why="a row holds bytes that are not UTF-8") from error
         except UnicodeEncodeError as error:
             why = "it is not valid text (bytes that are not UTF-8)"
             raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
