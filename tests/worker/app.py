@@ -187,6 +187,12 @@ def hog(megabytes: int) -> None:
 
 
 @task
+def hoard(megabytes: int) -> int:
+    """Takes memory, and uses it."""
+    return len([os.urandom(1 << 20) for _ in range(megabytes)])
+
+
+@task
 def deaf(seconds: float) -> None:
     """Ignores every signal that can be."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):

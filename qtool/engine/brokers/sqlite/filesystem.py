@@ -58,6 +58,15 @@ def prepare_file(path: str) -> None:
         os.close(fd)
 
 
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells the file at ``path`` from any other; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def prepare_directory(directory: str) -> None:
     """Make the directory beside the file (0700), and those within, if they are not there. Raises OSError."""
     for name in (directory, f"{directory}/bells", f"{directory}/workers"):

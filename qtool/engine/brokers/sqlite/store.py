@@ -102,6 +102,8 @@ class Store:
         """What else starts afresh in a forked child."""
         self._connection: apsw.Connection | None = None
         self._durable: bool | None = None
+        self._identity: tuple[int, int] | None = None
+        """Which file it is, whatever lies at the path by now."""
         self.connection()
         _STORES.add(self)
 
@@ -154,6 +156,7 @@ class Store:
             try:
                 # Inside, because Ctrl-C while it waits for the lock is raised once it has the lock.
                 db.execute("BEGIN IMMEDIATE")
+                self._refuse_another()
                 yield db
                 db.execute("COMMIT")
             except BaseException:
@@ -197,8 +200,11 @@ class Store:
     def _open(self) -> apsw.Connection:
         refuse_unsound(self.url, apsw.sqlite_lib_version())
         filesystem.refuse_network(self.path, self.url)
+        if self._identity is not None:
+            self._refuse_another()
         with self.translated():
             filesystem.prepare_file(self.path)
+            self._identity = filesystem.identity(self.path)
             db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 db.set_busy_timeout(int(self._patience * 1000))
@@ -215,6 +221,11 @@ class Store:
                 db.close()
                 raise
         return db
+
+    def _refuse_another(self) -> None:
+        """Raises BrokerError once the file is no longer the one that was opened: what went there would be lost."""
+        if filesystem.identity(self.path) != self._identity:
+            raise BrokerError(url=self.url, why="the file was moved, deleted or replaced while it was open")
 
     def _adopt(self, db: apsw.Connection) -> None:
         """Check whose file it is and of which schema; create or migrate it. Raises NotABroker, NewerSchema."""
