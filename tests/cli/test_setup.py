@@ -245,6 +245,7 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         "purge": ["purge", "q", "-y"],
         "enqueue": ["enqueue", "a.b", "x", "-Q", "s", "-o", "jsonl"],
         "worker": ["worker", "-Q", "w", "--burst"],
+        "limits": ["limits", "set", "q", "--concurrency", "5"],
         "bench": ["bench", "--jobs", "200"],
     }
     bench.add(2, queue="w", task="qtool.exec", args=("true",))
@@ -259,6 +260,8 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         for row in rows:
             validator.validate(row)
             assert any(list(kind.get("properties", ())) == list(row) for kind in schema["$defs"].values()), name
+    for row in call("workers", "scale", call("workers").rows[0]["id"], "2").rows:
+        jsonschema.validate(row, schema_of("workers"))
     for row in call("doctor", "--card").rows:
         jsonschema.validate(row, schema_of("doctor"))
 
