@@ -351,7 +351,8 @@ SELECT seq, queue, state FROM (
 -- name: ready_bytes
 SELECT seq, queue, held, CAST(id AS BLOB), CAST(task AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB),
        CAST(options AS BLOB)
-FROM jobs WHERE state = 'ready' AND queue IN (SELECT queue FROM counters WHERE state = 'ready' AND n > 0);
+FROM jobs
+WHERE state = 'ready' AND token IS NULL AND queue IN (SELECT queue FROM counters WHERE state = 'ready' AND n > 0);
 
 -- name: park
 UPDATE jobs
