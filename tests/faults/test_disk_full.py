@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from qtool.engine.job import Chunk, Report
 from qtool.engine.registry import open_broker
 from qtool.engine.states import State
-from qtool.errors import BrokerFull
+from qtool.errors import BrokerFull, BrokerReadOnly
 
 from .tools import counts, done, jobs, qtool
 
@@ -102,6 +104,64 @@ def test_settle_applies_a_batch_or_none_of_it(small_disk: Path) -> None:
         again = adapter.broker.settle([done(lease) for lease in leases])
         assert again == [False] * settled + [True] * (JOBS - settled)
         assert counts(adapter)[State.SUCCEEDED] == JOBS
+
+
+def test_a_report_is_stored_whole_or_not_at_all(small_disk: Path) -> None:
+    path = str(small_disk / "q.db")
+    with open_broker(path) as adapter:
+        adapter.broker.enqueue(jobs(1))
+        (lease,) = adapter.broker.claim("w", [], 1)
+        ballast = fill(small_disk)
+        stored = 0
+
+        def report() -> None:
+            nonlocal stored
+            data = bytes([65 + stored % 26]) * 4000
+            adapter.broker.report([Report(lease, (stored + 1) / 1000, None, (Chunk("stdout", stored * 4000, data),))])
+            stored += 1
+
+        until_full(report)
+        assert adapter.inspector.check() == []
+        ballast.unlink()
+        (info,) = adapter.inspector.get([lease.id])
+        assert info is not None
+        assert (info.progress or 0.0) == stored / 1000
+        assert sum(len(chunk.data) for chunk in adapter.results.output(lease.id)) == stored * 4000
+        assert adapter.broker.settle([done(lease)]) == [True]
+
+
+def test_folding_the_wal_back_waits_for_room(small_disk: Path) -> None:
+    """A checkpoint that finds no room leaves all of it in the WAL, and is made up for later."""
+    path = str(small_disk / "q.db")
+    with open_broker(path) as adapter:
+        sent = [id for _ in range(8) for id in adapter.broker.enqueue(jobs(300)).ids]
+        ballast = fill(small_disk)
+        wal = (small_disk / "q.db-wal").stat().st_size
+        adapter.broker.leave("nobody")
+        assert (small_disk / "q.db-wal").stat().st_size == wal > 0
+        assert None not in adapter.inspector.get(sent)
+        assert adapter.inspector.check() == []
+        ballast.unlink()
+        adapter.broker.leave("nobody")
+        assert (small_disk / "q.db-wal").stat().st_size == 0
+    with open_broker(path) as adapter:
+        assert None not in adapter.inspector.get(sent)
+        assert adapter.inspector.check() == []
+
+
+def test_a_file_system_that_turns_read_only_under_a_broker(small_disk: Path) -> None:
+    path = str(small_disk / "q.db")
+    with open_broker(path) as adapter:
+        sent = adapter.broker.enqueue(jobs(20)).ids
+        adapter.broker.leave("nobody")
+    # Nobody may have a file open for writing while that happens.
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(BrokerReadOnly):
+        open_broker(path)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    with open_broker(path) as adapter:
+        assert None not in adapter.inspector.get(sent)
+        adapter.broker.enqueue(jobs(1))
 
 
 def test_the_command_says_that_the_disk_is_full_and_counts_only_what_it_stored(small_disk: Path) -> None:

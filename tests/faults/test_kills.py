@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from qtool.engine.filter import parse
+from qtool.engine.job import EXEC, Job
 from qtool.engine.policy import MAX_CRASHES
 from qtool.engine.registry import open_broker
 from qtool.engine.states import UNFINISHED, Reason, State
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 TASK = "tests.faults.effects.effect"
 SLOTS = 2
 BATCH = 500
+COMMAND = 'sleep 0.002; echo "$QTOOL_JOB_ID $QTOOL_ATTEMPT" >>"$QTOOL_EFFECTS"'
 RUNNING = parse("state:running")
 
 
@@ -68,9 +70,13 @@ class Storm:
         """Kill something at a random moment; if a worker died, see its jobs come back and hire another."""
         time.sleep(self.random.random() * 0.3)
         victim = self.random.choice(self.workers)
-        what = self.random.choice(("worker", "child", "group"))
-        if what == "child":
-            children = psutil.Process(victim.pid).children(recursive=True)
+        what = self.random.choice(("worker", "child", "launcher", "group"))
+        if what in ("child", "launcher"):
+            children = [
+                each
+                for each in psutil.Process(victim.pid).children()
+                if any(word.endswith(f".{what}") for word in each.cmdline())
+            ]
             if children:
                 self.killed[what] += 1
                 self.random.choice(children).kill()
@@ -102,6 +108,16 @@ class Storm:
             worker.wait()
 
 
+def batch() -> list[Job]:
+    """Tasks, and one command to nine of them; each leaves one line for every run."""
+    made = jobs(BATCH, TASK)
+    commands = [
+        Job(id=job.id, task=EXEC, args=(COMMAND,), kwargs={"shell": True}, created_at=job.created_at)
+        for job in made[::10]
+    ]
+    return [job for number, job in enumerate(made) if number % 10] + commands
+
+
 def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
     """Run at least ``total`` jobs through ``kills`` kills, then hold the file against the effects.
 
@@ -114,14 +130,14 @@ def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
         adapter = stack.enter_context(open_broker(path))
         run = Storm(adapter, path, tmp_path / "effects", random.Random(seed))
         stack.callback(run.dismiss)
-        sent = [id for _ in range(0, total, BATCH) for id in adapter.broker.enqueue(jobs(BATCH, TASK)).ids]
+        sent = [id for _ in range(0, total, BATCH) for id in adapter.broker.enqueue(batch()).ids]
         for _ in range(2):
             run.hire()
         run.ready()
         while run.killed.total() < kills:
             if counts(adapter)[State.READY] < BATCH:
                 # A fast machine needs more of them: every kill has to find workers that are busy.
-                sent += adapter.broker.enqueue(jobs(BATCH, TASK)).ids
+                sent += adapter.broker.enqueue(batch()).ids
             run.strike()
         until(lambda: not any(counts(adapter)[state] for state in UNFINISHED), "the last job", limit=300)
         for worker in run.workers:
