@@ -70,7 +70,7 @@ class Gauges:
         self.children = Gauge("RSS, its pool and launcher", "MB", 10.0)
         self.fds = Gauge("descriptors, supervisor", "", 4.0)
         self.wal = Gauge("WAL", "MB", 16.0)
-        self.file = Gauge("file", "MB", 16.0)
+        self.file = Gauge("file", "MB", 32.0)
 
     @property
     def all(self) -> tuple[Gauge, ...]:

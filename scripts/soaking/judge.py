@@ -35,6 +35,8 @@ FAR = 4e9
 class Line:
     """One line of the effect log."""
 
+    order: int
+    """Its place in the log."""
     mark: str
     attempt: int
     member: str
@@ -48,6 +50,12 @@ class Run:
     start: Line
     end: str | None = None
     """The mark of its end; None when it did not come to one."""
+    ended: int | None = None
+    """The place of that in the log."""
+
+    def went_on(self, order: int) -> bool:
+        """Whether, by the log, it ran at this place of it."""
+        return self.start.order < order and (self.ended is None or self.ended > order)
 
 
 @dataclass
@@ -69,7 +77,7 @@ class Trace:
             # Its own start: there may be others of the same attempt elsewhere.
             for run in reversed(self.runs):
                 if run.end is None and (run.start.pid, run.start.attempt) == (line.pid, line.attempt):
-                    run.end = line.mark
+                    run.end, run.ended = line.mark, line.order
                     break
 
 
@@ -94,9 +102,12 @@ class Judge:
         ended = self._tracker.ended
         for id in traces.keys() - ended.keys():
             self._violation(f"something ran as job {id}, which nobody had enqueued")
-        frozen = any(member.frozen for member in self._crew.all.values())
+        seated: dict[str, list[Run]] = defaultdict(list)
         for id, job in ended.items():
-            self._judge_one(id, job, traces.get(id) or Trace(), frozen=frozen)
+            if job.kind.limited and job.info.key is not None and id in traces:
+                seated[job.info.key] += traces[id].runs
+        for id, job in ended.items():
+            self._judge_one(id, job, traces.get(id) or Trace(), seated[job.info.key or ""])
         self._count()
         for problem in self._adapter.inspector.check():
             self._violation(f"the file: {problem}")
@@ -109,9 +120,9 @@ class Judge:
         traces: dict[str, Trace] = defaultdict(Trace)
         path = self._setting.directory / "effects"
         if path.exists():
-            for text in path.read_text().splitlines():
+            for order, text in enumerate(path.read_text().splitlines()):
                 mark, id, attempt, member, pid = text.split()
-                traces[id].add(Line(mark, int(attempt), member, int(pid)))
+                traces[id].add(Line(order, mark, int(attempt), member, int(pid)))
             with path.open("r+b") as file:
                 file.truncate()
         self.runs += sum(len(trace.runs) for trace in traces.values())
@@ -119,7 +130,9 @@ class Judge:
 
     # --- one job -------------------------------------------------------------------------------------
 
-    def _judge_one(self, id: str, job: Ended, trace: Trace, *, frozen: bool) -> None:
+    def _judge_one(self, id: str, job: Ended, trace: Trace, seated: list[Run]) -> None:
+        """``seated``: all runs of jobs with the same key."""
+
         def wrong(what: str) -> None:
             info = job.info
             starts = ", ".join(
@@ -139,8 +152,10 @@ class Judge:
             others = [self._member(run.start.member) for run in trace.runs if run.start.pid != line.pid]
             if not any(member is None or member.frozen for member in others):
                 wrong(f"overlapped with another run of itself (on {line.member})")
-        if trace.crowds and not frozen:
-            wrong("ran beside more jobs of its key than the limit allows")
+        for line in trace.crowds:
+            holders = [self._member(run.start.member) for run in seated if run.went_on(line.order)]
+            if not any(member is None or member.frozen for member in holders):
+                wrong("ran beside more jobs of its key than the limit allows")
         for attempt in job.attempts:
             if attempt.event is Event.LEASE_LOST and not self._blamed_rightly(job, attempt, trace):
                 wrong(f"is blamed for a crash in attempt {attempt.attempt} that it had no part in")

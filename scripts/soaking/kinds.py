@@ -72,7 +72,7 @@ def _seated(random: Random, now: float) -> Fields:
     del now
     number = random.randrange(3)
     key, limit = f"key{number}", 1 + number % 2
-    return _task("seated", key, limit, random.uniform(0, 0.05), key=key, key_limit=limit)
+    return _task("seated", key, limit, random.uniform(0, 0.2), key=key, key_limit=limit)
 
 
 KINDS: tuple[Kind, ...] = (

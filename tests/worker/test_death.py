@@ -66,6 +66,16 @@ def test_a_process_may_die_between_a_request_to_stop_and_its_killing(shop: Shop,
     assert (shop.job(after).attempt, worker.poll()) == (1, None)
 
 
+def test_killed_children_leave_no_descriptor_behind(shop: Shop) -> None:
+    worker = shop.patched(slots=1)
+    shop.until(shop.add("echo", 0))
+    before = len(os.listdir(f"/proc/{worker.pid}/fd"))
+    for _ in range(4):
+        shop.until(shop.add("crash", "kill", policy=Policy(on_crash="dead")))
+        shop.until(shop.add("echo", 0))
+    assert len(os.listdir(f"/proc/{worker.pid}/fd")) <= before
+
+
 def test_a_killed_launcher_is_replaced(shop: Shop) -> None:
     pid_file = shop.directory / "pid"
     command = shop.command(f"echo $$ > {pid_file}; exec sleep 600", shell=True)
