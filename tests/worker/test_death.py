@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from qtool.engine.job import Policy
 from qtool.engine.states import State
-from tests.worker.conftest import ROOT, Shop, alive, children_of, eventually
+from qtool.engine.worker.session import members
+from tests.worker.conftest import PATIENCE, ROOT, Shop, alive, children_of, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +91,31 @@ def test_a_killed_launcher_is_replaced(shop: Shop) -> None:
     again = int(eventually(lambda: pid_file.exists() and pid_file.read_text().strip()))
     assert again != pid
     assert shop.job(command).crashes == 1
+
+
+def more_lines(log: Path, count: int) -> bool:
+    return len(log.read_text().split()) > count
+
+
+def ended(session: int) -> bool:
+    return not alive(session) and not members(session)
+
+
+def test_no_command_outlives_a_launcher_that_is_killed_while_it_starts_others(shop: Shop) -> None:
+    log = shop.directory / "pids"
+    log.touch()
+    for _ in range(6):
+        worker = shop.start("-j", "8", apps=False)
+        ids = [shop.command(f"echo $$ >> {log}; exec sleep 600", shell=True) for _ in range(8)]
+        # Some have begun, others are about to.
+        eventually(partial(more_lines, log, len(log.read_text().split()) + random.randrange(4)))
+        (launcher,) = children_of(worker.pid)
+        os.kill(launcher, signal.SIGKILL)
+        eventually(partial(ended, launcher))
+        shop.adapter.operator.kill(ids)
+        worker.send_signal(signal.SIGQUIT)
+        worker.wait(PATIENCE)
+    assert not any(alive(int(pid)) for pid in log.read_text().split())
 
 
 FROZEN = """

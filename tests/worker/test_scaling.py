@@ -48,6 +48,16 @@ def test_a_worker_for_commands_grows_too(shop: Shop) -> None:
     eventually(lambda: running(shop) == 2)
 
 
+def test_a_worker_does_not_grow_for_jobs_that_a_limit_holds_back(shop: Shop) -> None:
+    shop.adapter.operator.limit("queue", "default", concurrency=1)
+    for _ in range(4):
+        shop.command("sleep", "600")
+    shop.start("-j", "1:4", "-q", apps=False)
+    eventually(lambda: running(shop) == 1)
+    with pytest.raises(AssertionError, match="not within"):
+        eventually(lambda: the_worker(shop).slots > 1, within=3)
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_worker_is_scaled_from_outside_within_a_second_and_stops_nothing_for_it(shop: Shop, pool: str) -> None:
     gates = [shop.gate() for _ in range(6)]

@@ -8,7 +8,7 @@ The supervisor, one thread that runs no user code:
     pool, children, process, inbox, stops the pool: dealing, life and death, what its processes say, stopping a run
     quarantine, wear, reload, sources     whoever runs alone; who is replaced, for its age or for new code
     scale, autoscale, places              how many slots, and where they stand on the slate
-    commands, keeper                      command jobs; the launcher as the supervisor sees it
+    commands, keeper, session             command jobs; the launcher as the supervisor sees it, and what it leaves
     runners, runs, floor                  both together; what is known of a run; what both stand on
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker
     leases, upkeep, rates                 the heartbeat, what every worker does for the broker and tells it of its tasks

@@ -10,7 +10,7 @@ from qtool.engine.worker.scale import LOOK, Pressure, rescale
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import Inspector
+    from qtool.engine.broker import Inspector, QueueStats
     from qtool.engine.worker.claimer import Claimer
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.health import Health
@@ -92,7 +92,15 @@ class Autoscale:
             self._health.failed(error)
             return here
         mine = [queue for queue in queues if not queue.paused and (not self._queues or queue.name in self._queues)]
-        return here + sum(queue.counts[State.READY] for queue in mine)
+        return here + sum(map(_startable, mine))
+
+
+def _startable(queue: QueueStats) -> int:
+    """Ready jobs that no limit keeps from starting, but for want of a slot."""
+    free = queue.counts[State.READY] - queue.held
+    if queue.concurrency is None:
+        return free
+    return max(0, min(free, queue.concurrency - queue.counts[State.RUNNING]))
 
 
 def said(least: int, most: int) -> str:

@@ -14,7 +14,7 @@ from qtool.engine.worker.descriptors import unnamed_file
 _SECONDS = struct.Struct("<d")
 _WHOLE = struct.Struct("<q")
 _SIZE = 8
-_RENEWED_AT, _PATIENCE, _HELD, _CUTS, _PIDS = range(0, 5 * _SIZE, _SIZE)
+_RENEWED_AT, _PATIENCE, _HELD, _CUTS = range(0, 4 * _SIZE, _SIZE)
 
 
 class Board:
@@ -25,9 +25,9 @@ class Board:
         self._map = mmap.mmap(fd, 0)
 
     @classmethod
-    def create(cls, slots: int) -> Board:
-        """A new one, with room for so many commands."""
-        return cls(unnamed_file(bytes(_PIDS + slots * _SIZE)))
+    def create(cls) -> Board:
+        """A new one."""
+        return cls(unnamed_file(bytes(4 * _SIZE)))
 
     # --- the supervisor writes -----------------------------------------------------------------------
 
@@ -71,15 +71,6 @@ class Board:
         """How often that has happened."""
         count: int = _WHOLE.unpack_from(self._map, _CUTS)[0]
         return count
-
-    def runs(self, place: int, pid: int) -> None:
-        """The process of the command in a slot; 0 when it is gone."""
-        _WHOLE.pack_into(self._map, _PIDS + place * _SIZE, pid)
-
-    def pid(self, place: int) -> int:
-        """The process of the command in a slot, or 0."""
-        pid: int = _WHOLE.unpack_from(self._map, _PIDS + place * _SIZE)[0]
-        return pid
 
     def close(self) -> None:
         """Let go of it."""

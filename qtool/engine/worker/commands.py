@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +58,9 @@ class Commands:
         self._floor = floor
         self._clock = floor.clock
         self._slate = slate
-        self._first_slot = first_slot
         self._free = list(range(first_slot + MOST_SLOTS - 1, first_slot - 1, -1))
         self._serial = 0
-        self.keeper = Keeper(MOST_SLOTS, floor.reactor, slate, self._replied, self._orphaned)
+        self.keeper = Keeper(floor.reactor, slate, self._replied, self._orphaned)
         self.running: dict[int, Command] = {}
 
     def _replied(self, kind: int, serial: int, value: int) -> None:
@@ -78,14 +76,8 @@ class Commands:
         self._exited(command, value)
 
     def _orphaned(self) -> None:
-        """The launcher died, and the commands run on without a parent that knows them: end them."""
-        board = self.keeper.board
+        """The launcher died, and its commands with it."""
         for command in list(self.running.values()):
-            place = command.slot - self._first_slot
-            if pid := board.pid(place):
-                with suppress(OSError):
-                    os.killpg(pid, signal.SIGKILL)
-                board.runs(place, 0)
             failure = Failure(type="LauncherDied", message="the process that had started the command was killed")
             command.stopped = command.why is not None
             self._finish(command, _outcome(command, failure) if command.stopped else Fail(failure, crashed=True))
@@ -118,7 +110,7 @@ class Commands:
         self.running[serial] = command
         if self._slate is not None:
             self._slate.mark(command.slot, lease.key, lease.token)
-        self.keeper.start(serial, command.slot - self._first_slot, (cwd, argv, extra), [out_end, err_end])
+        self.keeper.start(serial, (cwd, argv, extra), [out_end, err_end])
         command.limit = policy.timeout
         self._set_timers(command)
         self._floor.outbox.started(lease, now)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.worker import launcher
 from qtool.engine.worker.board import Board
 from qtool.engine.worker.descriptors import unnamed_file
+from qtool.engine.worker.session import end_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +26,13 @@ class Keeper:
 
     def __init__(
         self,
-        slots: int,
         reactor: Reactor,
         slate: Slate | None,
         replied: Callable[[int, int, int], object],
         died: Callable[[], object],
     ) -> None:
-        """``replied`` gets kind, serial number and value of a reply; ``died`` is told when the commands have lost
-        their parent, before another launcher is started."""
+        """``replied`` gets kind, serial number and value of a reply; ``died`` is told when the launcher is gone and
+        its commands are killed, before another one is started."""
         self._reactor = reactor
         self._slate = slate
         self._replied = replied
@@ -40,7 +40,7 @@ class Keeper:
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guarded: set[int] = set()
-        self.board = Board.create(slots)
+        self.board = Board.create()
 
     def open(self) -> None:
         """Start the launcher."""
@@ -57,8 +57,8 @@ class Keeper:
         far.close()
         self._reactor.watch(self._sock.fileno(), self._read)
 
-    def start(self, serial: int, place: int, command: tuple[bytes, list[bytes], list[bytes]], pipes: list[int]) -> None:
-        """Have a command (directory, words, environment) started in the slot at ``place``; closes the ``pipes``."""
+    def start(self, serial: int, command: tuple[bytes, list[bytes], list[bytes]], pipes: list[int]) -> None:
+        """Have a command (directory, words, environment) started; closes the ``pipes``."""
         assert self._sock is not None
         cwd, argv, env = command
         payload = launcher.pack(cwd, argv, env)
@@ -68,7 +68,7 @@ class Keeper:
             payload = b""
         # A launcher that has died is noticed in a moment, and this run then ends with the others.
         with suppress(OSError):
-            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv), place), payload], fds)
+            socket.send_fds(self._sock, [launcher.REQUEST.pack(launcher.START, serial, len(argv)), payload], fds)
         for fd in fds:
             os.close(fd)
 
@@ -90,7 +90,7 @@ class Keeper:
         assert self._sock is not None
         # If it died, its socket says so in a moment.
         with suppress(OSError):
-            self._sock.send(launcher.REQUEST.pack(operation, serial, number, 0))
+            self._sock.send(launcher.REQUEST.pack(operation, serial, number))
 
     def _read(self) -> None:
         assert self._sock is not None
@@ -107,7 +107,10 @@ class Keeper:
             self._replied(*launcher.REPLY.unpack(data))
 
     def _restart(self) -> None:
+        assert self._process is not None
         self._hang_up()
+        # Its commands run on without a parent that knows them, and one may have begun in its last moment.
+        end_session(self._process.pid)
         self._died()
         self.open()
         for group in list(self._guarded):

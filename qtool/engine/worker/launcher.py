@@ -3,7 +3,8 @@
 A command's parent has to be somebody who is still there when the supervisor is killed: this process, which does nothing
 else, sits in a session of its own, and on the end of its socket kills every group that is still alive. It inherits the
 slate's lock, so a rescuer finds it free only when that is done. The commands themselves do not: a daemon that a job
-leaves behind on purpose must not hold up the rescue of others.
+leaves behind on purpose must not hold up the rescue of others. Should this process be killed, the supervisor ends what
+is left of its session.
 
 A supervisor that is alive but frozen (stopped, or stuck in a read of a disk) cannot end its runs before its leases end.
 So it is done here: its last renewal stands on the board, and once that is too long ago everything is killed. What
@@ -33,8 +34,8 @@ START, KILL, GUARD, UNGUARD = range(1, 5)
 EXITED, STOPPED, CUT, REFUSED = range(1, 5)
 """A command ended by itself; after a signal that was asked for; because the supervisor was silent; never began."""
 
-REQUEST = struct.Struct("<BQII")
-"""Operation, serial number (or group), a count or a signal, and the slot."""
+REQUEST = struct.Struct("<BQI")
+"""Operation, serial number (or group), and a count or a signal."""
 REPLY = struct.Struct("<BQq")
 """Kind, serial number, and a wait status or an errno."""
 
@@ -67,8 +68,8 @@ class Launcher:
         self._home = os.getcwdb()
         self._cwd = self._home
         self._base = dict(os.environb)
-        self._serials: dict[int, tuple[int, int]] = {}
-        """Serial number and slot by pid."""
+        self._serials: dict[int, int] = {}
+        """By pid."""
         self._pids: dict[int, int] = {}
         self._killing: set[int] = set()
         self._ends: dict[int, int] = {}
@@ -112,9 +113,9 @@ class Launcher:
                 return False
             if not data:
                 return False
-            operation, serial, count, slot = REQUEST.unpack_from(data)
+            operation, serial, count = REQUEST.unpack_from(data)
             if operation == START:
-                self._start(serial, slot, count, data[REQUEST.size :], fds)
+                self._start(serial, count, data[REQUEST.size :], fds)
             elif operation == KILL:
                 self._kill(serial, count)
             elif operation == GUARD:
@@ -122,7 +123,7 @@ class Launcher:
             else:
                 self._guarded.discard(serial)
 
-    def _start(self, serial: int, slot: int, count: int, payload: bytes, fds: list[int]) -> None:
+    def _start(self, serial: int, count: int, payload: bytes, fds: list[int]) -> None:
         out, err = fds[:2]
         if len(fds) > 2:
             payload = read_file(fds.pop())
@@ -137,8 +138,7 @@ class Launcher:
         except OSError as error:
             self._reply(REFUSED, serial, error.errno or errno.EINVAL)
         else:
-            self._board.runs(slot, pid)
-            self._serials[pid] = serial, slot
+            self._serials[pid] = serial
             self._pids[serial] = pid
         finally:
             for fd in fds:
@@ -171,8 +171,9 @@ class Launcher:
             file_actions=actions,
             setsigmask=self._null_mask,
             setsigdef=self._defaults,
-            # A session of its own: there is no terminal whose prompts could stop it for ever.
-            setsid=True,
+            # A group of its own, to be killed as one, in this session: it tells whose they are when nobody else can,
+            # and has no terminal whose prompts could stop them for ever.
+            setpgroup=0,
         )
 
     def _kill(self, serial: int, signum: int) -> None:
@@ -198,9 +199,7 @@ class Launcher:
                 return
             if not pid:
                 return
-            if (known := self._serials.pop(pid, None)) is not None:
-                serial, slot = known
-                self._board.runs(slot, 0)
+            if (serial := self._serials.pop(pid, None)) is not None:
                 del self._pids[serial]
                 self._reply(self._ends.pop(pid, EXITED), serial, status)
 
