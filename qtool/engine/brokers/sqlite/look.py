@@ -136,7 +136,8 @@ class SqliteInspector:
                     for walk in walks:
                         # An open one would hold on to this view of the file beyond the transaction.
                         walk.close()
-        jobs = tuple(job_info(row) for row in found[:limit])
+        with self._store.translated():
+            jobs = tuple(job_info(row) for row in found[:limit])
         return Page(jobs, found[limit - 1][0] if len(found) > limit else None)
 
     def count(self, where: Filter | None = None) -> int:
@@ -159,7 +160,8 @@ class SqliteInspector:
             found = [
                 db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (text_key(id),)).fetchone() for id in ids
             ]
-        return [job_info(row) if row is not None else None for row in found]
+        with self._store.translated():
+            return [job_info(row) if row is not None else None for row in found]
 
     def find(self, prefix: str) -> str:
         with self._store.read() as db:

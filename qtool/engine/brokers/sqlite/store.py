@@ -276,6 +276,9 @@ class Store:
         except UnicodeEncodeError as error:
             why = "it is not valid text (bytes that are not UTF-8)"
             raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
+        except ValueError as error:
+            # A state that there is none of, JSON that is none: qtool writes no such row.
+            raise BrokerCorrupt(url=self.url, why=f"a row makes no sense ({error})") from error
 
     def _meaning(self, error: apsw.Error) -> BrokerError:
         if isinstance(error, apsw.BusyError):
