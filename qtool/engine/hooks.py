@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtool.engine.job import PRIORITIES
@@ -89,6 +90,7 @@ def stop(run: Callable[[Coroutine[Any, Any, Any]], object] | None) -> None:
             _settled(hook, hook(), run)
         except BaseException:  # noqa: BLE001  the process ends anyhow
             _tell(hook)
+    _flush()
 
 
 async def stop_on_loop() -> None:
@@ -100,6 +102,7 @@ async def stop_on_loop() -> None:
                 await value
         except BaseException:  # noqa: BLE001  the process ends anyhow
             _tell(hook)
+    _flush()
 
 
 def _settled(hook: Hook, value: Any, run: Callable[[Coroutine[Any, Any, Any]], object] | None) -> None:
@@ -109,6 +112,15 @@ def _settled(hook: Hook, value: Any, run: Callable[[Coroutine[Any, Any, Any]], o
         value.close()
         raise HookFailed(hook=_name(hook), why="an async def hook needs the process or the async pool")
     run(value)
+
+
+def _flush() -> None:
+    """What they printed: the process ends without what Python does at its end."""
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _tell(hook: Hook) -> None:

@@ -162,6 +162,22 @@ with open_broker(sys.argv[1]) as adapter:
         assert line.endswith("0o700" if line.startswith("d ") else "0o600"), out
 
 
+def locks_on(path: str) -> int:
+    """How many locks this process holds on the file."""
+    inode, pid = str(os.stat(path).st_ino), str(os.getpid())
+    words = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return sum(word[4] == pid and word[5].endswith(f":{inode}") for word in words if word[1] != "->")
+
+
+def test_opening_a_file_again_lets_go_of_no_lock_on_it(path: str) -> None:
+    with open_broker(path) as adapter:
+        adapter.inspector.count()
+        held = locks_on(path)
+        assert held > 0
+        open_broker(path).close()
+        assert locks_on(path) == held
+
+
 # --- schemas -----------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 
 from qtool.errors import BrokerError, BrokerFull, BrokerReadOnly, NetworkFileSystem
@@ -44,8 +45,11 @@ def refuse_network(path: str, url: str, mounts: str = "/proc/self/mounts") -> No
 def prepare_file(path: str) -> None:
     """Make the file if it is not there; a new or empty one is its owner's alone (0600) whatever the umask.
 
-    Raises OSError.
+    One that is in use is not opened: closing it again would let go of the locks that other connections of this
+    process hold on it (sqlite.org/howtocorrupt.html, section 2.2). Raises OSError.
     """
+    if _in_use(path):
+        return
     parent = os.path.dirname(path) or "."
     if not os.path.isdir(parent):
         os.makedirs(parent, 0o700)
@@ -56,6 +60,15 @@ def prepare_file(path: str) -> None:
             os.fchmod(fd, 0o600)
     finally:
         os.close(fd)
+
+
+def _in_use(path: str) -> bool:
+    """Whether there is something in the file that may be read and written."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0 and os.access(path, os.R_OK | os.W_OK)
 
 
 def identity(path: str) -> tuple[int, int] | None:
