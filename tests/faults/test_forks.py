@@ -78,8 +78,11 @@ assert [process.exitcode for process in processes] == [0] * 4
 hold(10 + 20)
 """,
     "a pool of processes": """
-with multiprocessing.get_context("fork").Pool(3) as pool:
-    pool.map(work, [2] * 12)
+pool = multiprocessing.get_context("fork").Pool(3)
+pool.map(work, [2] * 12)
+# Not terminated, as by a with block: a process that is killed there may hold a lock of the pool's own queues.
+pool.close()
+pool.join()
 hold(10 + 24)
 """,
     "while other threads write": """
