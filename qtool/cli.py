@@ -191,10 +191,15 @@ class SubGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             lines = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-            formatter.write_dl([(name, " ".join((each.help or "").split())) for name, each in lines.items() if each])
+            formatter.write_dl([(name, _summary(each)) for name, each in lines.items() if each])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_help(self, ctx, formatter, self.examples)
+
+
+def _summary(command: Any) -> str:
+    """The first paragraph of its help; the rest is on its own page."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 _NAME = max(map(len, SUMMARIES))
