@@ -155,8 +155,11 @@ class Broker(Protocol):
         """
         ...
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Apply each; False for one whose lease is no longer held, which changes nothing."""
+    def settle(self, settlements: Sequence[Settlement]) -> list[State | None]:
+        """Apply each: the state that its job is in now; None for one whose lease is no longer held.
+
+        That one changes nothing. A job that was asked to stop is cancelled where it would have run again.
+        """
         ...
 
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:

@@ -78,7 +78,7 @@ class Bench:
             random=lambda: 0.5,
             output=tuple(output),
         )
-        assert self.adapter.broker.settle([settlement]) == [True]
+        assert self.adapter.broker.settle([settlement]) == [settlement.state]
 
     def run(self, outcome: Outcome | None = None, output: Sequence[Chunk] = (), **fields: Any) -> str:
         """A job that has ended."""

@@ -526,7 +526,7 @@ def ended(shop: Shop, outcome: Done | Fail, *words: str, output: bytes = b"") ->
         now = time.time()
         chunks = (Chunk("stdout", 0, output),) if output else ()
         settlement = decide(lease, outcome, Policy(), started_at=now, now=now, random=lambda: 0.0, output=chunks)
-        assert adapter.broker.settle([settlement]) == [True]
+        assert adapter.broker.settle([settlement]) == [settlement.state]
         out, err = process.communicate(timeout=30)
     return process.returncode, out, err
 

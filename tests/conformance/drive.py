@@ -86,7 +86,7 @@ class Drive:
         return Settlement(lease=lease, event=event, state=state, **(values | said))
 
     def settle(self, lease: Lease, event: Event, state: State, **said: Any) -> bool:
-        return self.adapter.broker.settle([self.settlement(lease, event, state, **said)])[0]
+        return self.adapter.broker.settle([self.settlement(lease, event, state, **said)])[0] is not None
 
     def succeed(self, lease: Lease, result: str | None = None, **said: Any) -> bool:
         return self.settle(lease, Event.SUCCESS, State.SUCCEEDED, result=result, **said)

@@ -46,7 +46,7 @@ def test_a_second_handle_sees_and_does_the_same(drive: Drive, make_adapter: Make
     assert [worker.id for worker in drive.adapter.inspector.snapshot().workers] == ["w2"]
     drive.adapter.operator.pause("q")
     assert other.adapter.inspector.snapshot().queues[0].paused
-    assert drive.adapter.broker.settle([drive.settlement(lease, *SUCCESS)]) == [True]
+    assert drive.adapter.broker.settle([drive.settlement(lease, *SUCCESS)])
     assert not other.succeed(lease)
     assert other.state(id) is State.SUCCEEDED
 

@@ -343,9 +343,10 @@ class Machine(RuleBasedStateMachine):
             lease = live[number % len(live)]
             said = {} if due_in is None else {"due_at": now + due_in}
             batch.append(drive.settlement(lease, event, state, result='"r"' if state is S.SUCCEEDED else None, **said))
-            expected.append(self.is_live(lease))
-            if expected[-1]:
+            alive = self.is_live(lease)
+            if alive:
                 self.model[lease.id].end(event, state, due_at=said.get("due_at"), now=now, crash=event is E.LEASE_LOST)
+            expected.append(self.model[lease.id].state if alive else None)
         assert drive.adapter.broker.settle(batch) == expected
         self.upkeep()
 

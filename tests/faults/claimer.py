@@ -23,7 +23,7 @@ def main() -> None:
         sys.stdin.readline()
         while leases := adapter.broker.claim(worker, [], BATCH):
             print("\n".join(lease.id for lease in leases))
-            refused += adapter.broker.settle([done(lease) for lease in leases]).count(False)
+            refused += adapter.broker.settle([done(lease) for lease in leases]).count(None)
     print(refused)
 
 

@@ -92,7 +92,7 @@ def test_settle_applies_a_batch_or_none_of_it(small_disk: Path) -> None:
         assert len(leases) == JOBS
         batches = (leases[start : start + 20] for start in range(0, JOBS, 20))
         ballast = fill(small_disk)
-        applied: list[bool] = []
+        applied: list[State | None] = []
         until_full(lambda: applied.extend(adapter.broker.settle([done(lease) for lease in next(batches)])))
         settled = len(applied)
         assert all(applied)
@@ -102,7 +102,7 @@ def test_settle_applies_a_batch_or_none_of_it(small_disk: Path) -> None:
     with open_broker(path) as adapter:
         assert adapter.inspector.check() == []
         again = adapter.broker.settle([done(lease) for lease in leases])
-        assert again == [False] * settled + [True] * (JOBS - settled)
+        assert again == [None] * settled + [State.SUCCEEDED] * (JOBS - settled)
         assert counts(adapter)[State.SUCCEEDED] == JOBS
 
 
@@ -127,7 +127,7 @@ def test_a_report_is_stored_whole_or_not_at_all(small_disk: Path) -> None:
         assert info is not None
         assert (info.progress or 0.0) == stored / 1000
         assert sum(len(chunk.data) for chunk in adapter.results.output(lease.id)) == stored * 4000
-        assert adapter.broker.settle([done(lease)]) == [True]
+        assert adapter.broker.settle([done(lease)]) == [State.SUCCEEDED]
 
 
 def test_folding_the_wal_back_waits_for_room(small_disk: Path) -> None:

@@ -190,26 +190,16 @@ class Launcher:
             os.killpg(pid, signum)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                if self._killing:
-                    self._end_killed()
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            if (serial := self._serials.pop(pid, None)) is not None:
-                del self._pids[serial]
-                self._reply(self._ends.pop(pid, EXITED), serial, status)
-
-    def _end_killed(self) -> None:
-        """Before a killed command's number is free again: whatever is left of its group goes with its leader."""
-        for pid in list(self._killing):
-            if _has_exited(pid):
+        while (pid := _exited()) is not None:
+            if pid in self._killing:
+                # While its number is still its own: whatever is left of its group goes with its leader.
                 self._killing.discard(pid)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            if (serial := self._serials.pop(pid, None)) is not None:
+                del self._pids[serial]
+                self._reply(self._ends.pop(pid, EXITED), serial, status)
 
     def _reply(self, kind: int, serial: int, value: int) -> None:
         # A supervisor that is gone is noticed where its requests are read.
@@ -263,6 +253,15 @@ class Launcher:
                     pass
             groups = _living(groups)
             time.sleep(0.002)
+
+
+def _exited() -> int | None:
+    """A child that has exited and is not reaped yet."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return found.si_pid if found is not None else None
 
 
 def _has_exited(pid: int) -> bool:

@@ -125,13 +125,13 @@ class Outbox:
         """
         batch = self.waiting
         try:
-            applied = self._broker.settle(batch)
+            ends = self._broker.settle(batch)
         except REJECTED as error:
             if not _may_be_one_jobs(error):
                 raise
             return self._flush_apart()
         self.waiting = []
-        return self._stored(batch, applied)
+        return self._stored(batch, ends)
 
     def _flush_apart(self) -> float | None:
         """Something among what waits cannot be stored at all: it must not hold up the rest, and its job is dead."""
@@ -153,7 +153,7 @@ class Outbox:
 
     def _store_alone(self, settlement: Settlement) -> float | None:
         try:
-            applied = self._broker.settle([settlement])
+            ends = self._broker.settle([settlement])
         except REJECTED as error:
             if not _may_be_one_jobs(error):
                 raise
@@ -170,19 +170,15 @@ class Outbox:
                 failure=failure,
             )
             # If not even this can be stored, it is the broker that fails.
-            applied = self._broker.settle([settlement])
+            ends = self._broker.settle([settlement])
             self._listener.say(f"job {lease.id} ({lease.task}) is dead: {failure.message}", lease)
-        return self._stored([settlement], applied)
+        return self._stored([settlement], ends)
 
-    def _stored(self, batch: list[Settlement], applied: list[bool]) -> float | None:
+    def _stored(self, batch: list[Settlement], ends: list[State | None]) -> float | None:
         """Count what the broker has taken; when the first of it will be due again, if any will."""
         self.batches += 1
-        if not all(applied):
-            self.late += applied.count(False)
-            for settlement, stands in zip(batch, applied, strict=True):
-                if not stands:
-                    self._fates.pop((settlement.lease.key, settlement.lease.token), None)
-            batch = [settlement for settlement, stands in zip(batch, applied, strict=True) if stands]
+        if ends != [settlement.state for settlement in batch]:
+            batch = self._as_it_stands(batch, ends)
         others = [settlement for settlement in batch if settlement.event is not Event.SUCCESS]
         self.counts[State.SUCCEEDED] += len(batch) - len(others)
         for settlement in others:
@@ -196,6 +192,20 @@ class Outbox:
         for watch in self.watchers:
             watch(batch)
         return min((due for settlement in others if (due := _due(settlement)) is not None), default=None)
+
+    def _as_it_stands(self, batch: list[Settlement], ends: list[State | None]) -> list[Settlement]:
+        """Without what came too late, and with those cancelled that somebody asked to stop before this worker knew."""
+        from dataclasses import replace
+
+        standing = []
+        for settlement, end in zip(batch, ends, strict=True):
+            if end is None:
+                self.late += 1
+                self._fates.pop((settlement.lease.key, settlement.lease.token), None)
+            else:
+                same = end is settlement.state
+                standing.append(settlement if same else replace(settlement, state=end, due_at=None))
+        return standing
 
     def tell(self) -> None:
         """Hand the events to the listener."""

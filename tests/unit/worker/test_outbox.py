@@ -99,6 +99,17 @@ def test_a_job_asked_to_stop_that_would_be_retried_counts_as_cancelled(adapter: 
     assert (told.cancelled, told.retried, told.dead) == (1, 0, 1)
 
 
+def test_a_job_asked_to_stop_before_its_worker_knows_counts_as_what_the_store_makes_of_it(adapter: Adapter) -> None:
+    outbox, leases, _ = claimed(adapter, 2)
+    adapter.operator.cancel([lease.id for lease in leases])
+    outbox.end(leases[0], Retry(ERROR), Policy(retries=5))
+    outbox.end(leases[1], Snooze(60.0))
+    outbox.flush()
+    assert states(adapter, leases) == [State.CANCELLED, State.CANCELLED]
+    told = outbox.summary()
+    assert (told.cancelled, told.retried, told.snoozed) == (2, 0, 0)
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_an_outcome_that_is_always_refused_ends_its_job_and_holds_up_no_other(
     adapter: Adapter, path: Path, count: int

@@ -84,26 +84,26 @@ class MemoryBroker:
         row.worker, row.started_at = worker, now
         row.progress = row.message = None
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[State | None]:
         for each in settlements:
             assert each.state in allowed(State.RUNNING, each.event), f"{each.event} does not end in {each.state}"
         with self._store.lock:
             return [self._settle(each) for each in settlements]
 
-    def _settle(self, settled: Settlement) -> bool:
+    def _settle(self, settled: Settlement) -> State | None:
         store = self._store
         row = store.held(settled.lease)
         if row is None:
-            return False
+            return None
         row.started_at = settled.started_at
         row.keep_output(settled.output)
         if settled.event is Event.SNOOZE:
             # Behind what is ready already: a job that snoozes for no time does not keep others from running.
             self._give_back(row, settled.state, settled.at, settled.due_at, ready_at=settled.at)
-            return True
+            return row.state
         store.tally(row.job.queue).ran(settled.at - settled.started_at)
         self._end(row, settled)
-        return True
+        return row.state
 
     def _end(self, row: Row, settled: Settlement) -> None:
         """An attempt ended: keep what became of it."""

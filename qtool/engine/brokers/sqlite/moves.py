@@ -124,28 +124,30 @@ class SqliteBroker:
             wait = Gates(db, self._clock.monotonic()).opens_in(queues)
         return self._clock.now() + wait if wait is not None else None
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[State | None]:
         if not settlements:
             return []
         now = self._clock.now()
         try:
-            applied, opened = self._settle(settlements, now, trusting=True)
+            ends, opened = self._settle(settlements, now, trusting=True)
         except _LateError:
-            applied, opened = self._settle(settlements, now, trusting=False)
+            ends, opened = self._settle(settlements, now, trusting=False)
         topics: list[Topic] = ["finished"]
         if opened or any(each.state not in FINAL for each in settlements):
             # Also for those that are due later: a worker asleep until the next due job may have to rise earlier.
             topics.append("ready")
         ring(self._bells, *topics)
-        return applied
+        return ends
 
-    def _settle(self, settlements: Sequence[Settlement], now: float, *, trusting: bool) -> tuple[list[bool], bool]:
+    def _settle(
+        self, settlements: Sequence[Settlement], now: float, *, trusting: bool
+    ) -> tuple[list[State | None], bool]:
         """Apply them in one transaction; ``trusting`` does plain successes in bulk and gives up if one is late.
 
-        Which were applied, and whether that lets something start that had to wait.
+        What became of each, and whether that lets something start that had to wait.
         """
         ledger = Ledger(now)
-        applied = [True] * len(settlements)
+        ends: list[State | None] = [each.state for each in settlements]
         plain: list[Row] = []
         durations: dict[str, list[float]] = {}
         with self._store.write(durable=False) as db:
@@ -155,8 +157,8 @@ class SqliteBroker:
                     lease = each.lease
                     plain.append((each.started_at, each.at, each.result, lease.key, lease.token))
                     durations.setdefault(lease.queue, []).append(each.at - each.started_at)
-                elif not _settle_one(db, each, ledger):
-                    applied[index] = False
+                else:
+                    ends[index] = _settle_one(db, each, ledger)
             if plain:
                 before = db.total_changes()
                 db.executemany(SQL["succeed"], plain)
@@ -168,7 +170,7 @@ class SqliteBroker:
                     for each_run in seconds:
                         ran(each_run)
             ledger.write(db)
-        return applied, ledger.opened
+        return ends, ledger.opened
 
     # --- while it runs -------------------------------------------------------------------------------
 
@@ -270,11 +272,11 @@ def _count_out(queue: str, taken: list[Row], ledger: Ledger) -> None:
         tally.waited(ledger.now - ready_at, sum(1 for _ in together))
 
 
-def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:
+def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> State | None:
     lease, state, event = each.lease, each.state, each.event
     held = first(db, "held", (lease.key, lease.token))
     if held is None:
-        return False
+        return None
     cancel, worker = held
     if cancel and state not in FINAL:
         # It was asked to stop: it does not run again.
@@ -311,7 +313,7 @@ def _settle_one(db: apsw.Connection, each: Settlement, ledger: Ledger) -> bool:
         attempt = (lease.key, lease.attempt, worker, each.started_at, each.at, event, state, kind, message, detail)
         db.execute(SQL["add_attempt"], attempt)
     ledger.arrive(lease.queue, State.RUNNING, state)
-    return True
+    return state
 
 
 def store_output(db: apsw.Connection, lease: Lease, chunks: Sequence[Chunk]) -> None:
