@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from qtool.engine.worker import launcher
+from qtool.engine.worker import launcher, wire
 from qtool.engine.worker.board import Board
 from qtool.engine.worker.descriptors import unnamed_file
 from qtool.engine.worker.session import end_session
@@ -44,7 +44,8 @@ class Keeper:
 
     def open(self) -> None:
         """Start the launcher."""
-        self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # With room for a thousand commands that are all killed at once: neither side may wait for the other then.
+        self._sock, far = wire.pair()
         board = self.board.fd
         slate = self._slate.fd if self._slate is not None else -1
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
