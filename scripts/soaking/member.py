@@ -20,6 +20,7 @@ from qtool.engine.policy import Retention
 from qtool.engine.worker.options import PoolKind, Silence, WorkerOptions
 from qtool.engine.worker.supervisor import Worker
 from qtool.errors import QtoolError
+from qtool.working.run import PATIENCE
 
 if TYPE_CHECKING:
     from qtool.engine.job import Lease
@@ -61,7 +62,7 @@ def main() -> int:
     )
     retention = Retention(succeeded=keep, dead=keep, cancelled=keep, expired=keep)
     try:
-        with open_sqlite(url, clock=clock, retention=retention) as adapter:
+        with open_sqlite(url, clock=clock, retention=retention, patience=PATIENCE) as adapter:
             worker = Worker(adapter, options, Voice(), clock=clock)
             Path(os.environ["SOAK_DIRECTORY"], "ids", os.environ["SOAK_MEMBER"]).write_text(worker.id)
             summary = worker.run(then_exit=True)
