@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from qtool.engine.worker.health import FIRM
+
 from .kinds import CRASHING, QUEUES
 
 if TYPE_CHECKING:
@@ -137,9 +139,9 @@ class Crew:
                     member.id = (self._setting.directory / "ids" / member.name).read_text() or None
 
     def settled(self, member: Member) -> bool:
-        """Whether it has been at work for a second."""
+        """Whether it has certainly made its first contact: until then it may give up a file that stays locked."""
         with suppress(FileNotFoundError):
-            return time.time() - (self._setting.directory / "ids" / member.name).stat().st_mtime > 1.0
+            return time.time() - (self._setting.directory / "ids" / member.name).stat().st_mtime > FIRM + 5.0
         return False
 
     def by_id(self, id: str) -> Member | None:
