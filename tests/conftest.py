@@ -10,6 +10,12 @@ os.environ["QTOOL_BROKER_REQUIRED"] = "0"
 
 
 def pytest_configure() -> None:
-    """A shell starts what it runs in the background with SIGINT ignored, and what tests start would inherit that."""
+    """What tests start hears every signal, though nohup or a shell's ``&`` have had this process ignore some.
+
+    A signal that is ignored stays so in what is started; one that is handled is back at its default there.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)

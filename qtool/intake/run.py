@@ -270,6 +270,10 @@ def _deferred_interrupt() -> Iterator[_Interrupt]:
         return
     import signal
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Whoever started this with it ignored, as a shell's ``&`` does, meant that.
+        yield interrupt
+        return
     before = signal.signal(signal.SIGINT, interrupt.handle)
     try:
         yield interrupt

@@ -31,6 +31,10 @@ def main() -> int:
     print(f"QTOOL_SEED={seed}", file=sys.stderr)
     # Whoever ends it wants its workers to end too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Its workers hear every signal, though it may have been started with some ignored itself.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with settle_in(options.directory, options.lease) as setting:
         if not setting.mounted:
             print(f"no disk is filled: mount is not permitted here ({setting.why_not})", file=sys.stderr)

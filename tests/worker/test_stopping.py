@@ -154,6 +154,26 @@ def test_so_many_jobs_are_started_and_no_more(shop: Shop, options: tuple[str, ..
     assert (started(shop), shop.count(State.SUCCEEDED), shop.count(State.READY)) == (limit, limit, 201 - limit)
 
 
+def test_what_was_to_be_ignored_when_it_was_started_ends_no_worker(shop: Shop) -> None:
+    """As nohup and a shell's ``&`` ask for: it works on when the terminal is closed, and TERM still ends it."""
+    words = [sys.executable, "-m", "qtool", "worker", "-b", shop.url]
+    with (shop.directory / "err").open("ab") as err:
+        worker = subprocess.Popen(
+            ["sh", "-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh", *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
+    shop.workers.append(worker)
+    eventually(lambda: shop.adapter.inspector.snapshot().workers)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        worker.send_signal(number)
+        assert shop.until(shop.command("true")).state is State.SUCCEEDED
+    worker.terminate()
+    assert worker.wait(PATIENCE) == 0
+
+
 BECAME = ("succeeded", "dead", "retried", "cancelled", "snoozed", "unstarted", "stopped", "killed", "late", "abandoned")
 
 

@@ -53,6 +53,13 @@ def test_a_worker_that_can_never_store_its_outcomes_ends_after_a_lease_and_says_
     assert last_words(shop)["abandoned"] == 1
 
 
+def test_a_worker_that_never_got_through_has_nothing_to_sign_off(shop: Shop) -> None:
+    with shop.failing("extend", "BrokerFull"), shop.failing("leave", "BrokerFull"):
+        assert shop.patched().wait(20) == 1
+    assert "BrokerFull" in shop.stderr
+    assert "sign off" not in shop.stderr
+
+
 def test_what_runs_is_stopped_before_a_lease_that_cannot_be_renewed_runs_out(shop: Shop) -> None:
     """And nothing more is started; what had been claimed ahead runs once the broker answers, and only once."""
     log, pid_file = shop.directory / "log", shop.directory / "pid"

@@ -64,12 +64,15 @@ class Leases:
         self._rescale = rescale
         self._renewed_at = 0.0
         self._told: Self = ()
+        self.introduced = False
+        """The broker knows the worker."""
 
     def open(self) -> None:
         """Introduce the worker. Raises BrokerError."""
         clock = self._floor.clock
         firmly(clock, lambda: self._broker.extend(self._describe(), [], self._seconds))
         started = clock.monotonic()
+        self.introduced = True
         self._board.be_patient(WATCH * self._seconds)
         self._renewed(started)
         self._floor.reactor.after(self._seconds / 3, self._heartbeat)

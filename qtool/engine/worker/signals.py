@@ -11,9 +11,15 @@ from typing import Any
 _STOP = {signal.SIGTERM: 1, signal.SIGINT: 1, signal.SIGHUP: 1, signal.SIGQUIT: 3}
 """What ends the worker, and for how many stages of the end each stands: QUIT is the last one at once."""
 
+_TERMINALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""What a terminal sends: whoever started the worker with one of them ignored (nohup, a shell's ``&``) meant it."""
+
 
 class Signals:
-    """Counts TERM, INT, HUP and QUIT while it is entered; readable for ``select`` when there are any."""
+    """Counts TERM, INT, HUP and QUIT while it is entered, but for those that are ignored.
+
+    Readable for ``select`` when there are any.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -29,7 +35,8 @@ class Signals:
         # Only the main thread can have handlers; a worker in another one is stopped through :meth:`ring`.
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-            self._before = {number: signal.signal(number, self._on_signal) for number in _STOP}
+            heard = [each for each in _STOP if each not in _TERMINALS or signal.getsignal(each) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -41,7 +48,9 @@ class Signals:
         os.close(self._write)
 
     def _on_signal(self, signum: int, frame: Any) -> None:  # noqa: ARG002  the signature is Python's
-        self._count += _STOP[signal.Signals(signum)]
+        # Nothing is called between reading the count and writing it: another signal would come in there, and be lost.
+        stages = _STOP[signal.Signals(signum)]
+        self._count += stages
 
     def ring(self) -> None:
         """As if a signal had come; from any thread."""

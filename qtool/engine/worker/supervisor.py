@@ -190,17 +190,21 @@ class Worker:
         self._pool.children.close()
         self._commands.keeper.close()
         self._outbox.tell()
+        if self._leases.introduced:
+            self._sign_off()
+        if self._slate is not None:
+            self._slate.close()
+        if self._reload is not None:
+            self._reload.close()
+        self._reactor.close()
+
+    def _sign_off(self) -> None:
         try:
             firmly(self._clock, lambda: self._broker.leave(self.id))
         except BrokerError as error:
             self._listener.say(
                 f"could not sign off ({error}); what this worker held is taken back when its lease runs out"
             )
-        if self._slate is not None:
-            self._slate.close()
-        if self._reload is not None:
-            self._reload.close()
-        self._reactor.close()
 
     def _summary(self) -> Summary:
         return self._outbox.summary(running=self._runners.active)
