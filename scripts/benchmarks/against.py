@@ -40,7 +40,8 @@ def compare(other: Path, rows: Sequence[str], options: Sequence[str], rounds: in
 
 def _run(checkout: Path, row: str, options: Sequence[str]) -> list[dict[str, Any]]:
     command = [str(checkout / "scripts" / "bench"), row, "--repeats", "1", "--json", "-", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # From its own directory: an older checkout's workers may look for their modules in the current one first.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)
     missed = 3
     if done.returncode not in (0, missed):
         print(done.stderr[-2000:], file=sys.stderr)
