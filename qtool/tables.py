@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from qtool.output import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -18,6 +18,9 @@ Row = TypeVar("Row")
 
 NONE = "·"
 """Stands for zero and for nothing in columns of numbers, so that what is there stands out."""
+
+GAP = 2
+"""Cells between two columns."""
 
 FIRST = 200
 """Rows that decide how wide the columns are; later ones are cut to fit, so that a long listing can stream."""
@@ -39,6 +42,8 @@ class Column(Generic[Row]):
     """Go on in the next line rather than be cut."""
     wide: int = 0
     """The width it has at least where there is room, for rows that come one by one."""
+    order: Callable[[Row], Any] | None = None
+    """What the rows are sorted by where somebody sorts by this column; they cannot be where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +106,30 @@ def _head(column: Column[Any]) -> Text:
     return Text(column.head, style="dim bold", end="")
 
 
-_GAP = 2
-
-
 def _layout(columns: tuple[Column[Any], ...], cells: list[list[Text]], width: int) -> list[tuple[int, int]]:
-    """Which columns are shown, and how wide each is."""
     natural = [
         max(len(column.head), column.wide, *(line[index].cell_len for line in cells))
         for index, column in enumerate(columns)
     ]
-    shown = [
-        index for index, column in enumerate(columns) if not column.rank or any(line[index].plain for line in cells)
-    ]
+    filled = [any(line[index].plain for line in cells) for index in range(len(columns))]
+    return layout(columns, natural, filled, width)
+
+
+def layout(
+    columns: Sequence[Column[Any]], natural: Sequence[int], filled: Sequence[bool], width: int, gap: int = GAP
+) -> list[tuple[int, int]]:
+    """Which columns are shown in so many cells, by their indexes, and how wide each is.
+
+    ``natural`` is how wide each would like to be; one that is not ``filled`` is left out unless its rank is 0.
+    """
+    shown = [index for index, column in enumerate(columns) if not column.rank or filled[index]]
 
     def least(index: int) -> int:
         floor = columns[index].least
         return min(natural[index], floor) if floor else natural[index]
 
     def room(widths: Iterable[int]) -> int:
-        return width - sum(widths) - _GAP * (len(shown) - 1)
+        return width - sum(widths) - gap * (len(shown) - 1)
 
     while room(map(least, shown)) < 0:
         goes = max(shown, key=lambda index: (columns[index].rank, index))
@@ -167,5 +177,5 @@ def _line(texts: list[Text], layout: list[tuple[int, int]], columns: tuple[Colum
             line.append(" " * blank)
         line.append_text(piece)
         if not last:
-            line.append(" " * (_GAP + (0 if columns[index].right else blank)))
+            line.append(" " * (GAP + (0 if columns[index].right else blank)))
     return line

@@ -62,13 +62,13 @@ class WorkerRow:
         )
 
 
-_WORKER_STYLES = {"idle": "green", "busy": "cyan", "stopping": "yellow", "silent": "red", "dead": "red"}
+WORKER_STYLES = {"idle": "green", "busy": "cyan", "stopping": "yellow", "silent": "red", "dead": "red"}
 
 WORKERS = Table(
     WorkerRow,
     (
         Column("WORKER", lambda r: short(r.id), style=always("dim")),
-        Column("STATE", lambda r: r.state, style=lambda r: _WORKER_STYLES[r.state]),
+        Column("STATE", lambda r: r.state, style=lambda r: WORKER_STYLES[r.state]),
         Column("HOST", lambda r: r.host, least=6, rank=3),
         Column("PID", lambda r: str(r.pid), right=True, rank=2),
         Column("POOL", lambda r: r.pool, rank=4),

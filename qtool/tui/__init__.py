@@ -1,0 +1,1 @@
+"""``qtool top``: the live screen. A front like :mod:`qtool.commands`; the engine knows nothing of it."""

@@ -1,0 +1,66 @@
+"""Everything at a glance: the queues and the workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from qtool.tui import columns
+from qtool.tui.store import QueueLine, WorkerLine
+from qtool.tui.targets import Targets
+from qtool.tui.view import View
+from qtool.tui.widgets.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.widget import Widget
+
+
+class Overview(View):
+    """Queues above, workers below; beside each other where there is room."""
+
+    MODE = "overview"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "focus_next", "Workers", id="overview.next"),
+    ]
+
+    def body(self) -> Sequence[Widget]:
+        queues = Grid[QueueLine](
+            columns.QUEUES,
+            lambda line: line.row.queue,
+            empty="No queues yet. 'qtool enqueue' makes the first.",
+            id="queues",
+        )
+        workers = Grid[WorkerLine](
+            columns.WORKERS,
+            lambda line: line.row.id,
+            empty="No workers. 'qtool worker' starts one.",
+            id="workers",
+        )
+        return [Container(queues, workers, id="overview")]
+
+    def seen(self) -> None:
+        store = self.store
+        if store.sight is None:
+            return
+        self.query_one("#queues", Grid).show(store.queues)
+        self.query_one("#workers", Grid).show(store.workers)
+
+    def targets(self) -> Targets | None:
+        grid: Any = self.focused
+        row = grid.current if isinstance(grid, Grid) else None
+        if isinstance(row, QueueLine):
+            return Targets(what=f"queue {row.row.queue}", queue=row.row.queue)
+        if isinstance(row, WorkerLine):
+            return Targets(what=f"worker {row.row.host} {row.row.pid}", worker=row.row.id)
+        return None
+
+    def on_grid_opened(self, event: Grid.Opened) -> None:
+        row: Any = event.row
+        if isinstance(row, QueueLine):
+            self.top.show_jobs(queue=row.row.queue)
+        else:
+            self.top.show_worker(row.row.id)

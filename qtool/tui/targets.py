@@ -1,0 +1,17 @@
+"""What a key that acts would act on."""
+
+from __future__ import annotations
+
+from qtool.engine.filter import Filter
+from qtool.engine.value import Value
+
+
+class Targets(Value, kw_only=True):
+    """Jobs by id, or all that match a filter; or a queue; or a worker. One of the last four is set."""
+
+    what: str
+    """For people: ``job 019ab3c2-7f10-7000``, ``3 marked jobs``, ``all jobs that match state:dead``."""
+    ids: tuple[str, ...] = ()
+    where: Filter | None = None
+    queue: str | None = None
+    worker: str | None = None

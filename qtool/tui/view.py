@@ -1,0 +1,74 @@
+"""What all screens share: the lines around them, and how they learn of news."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.screen import Screen
+
+from qtool.tui.widgets.bars import FootBar, Tabs, TopBar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from qtool.tui.app import Top
+    from qtool.tui.poller import Answer, Look
+    from qtool.tui.store import Store
+    from qtool.tui.targets import Targets
+
+
+class View(Screen[None]):
+    """A screen of ``qtool top``."""
+
+    MODE: ClassVar[str] = ""
+    """Of which tab it is."""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (220, "-ultra")]  # noqa: RUF012  as Textual declares it
+
+    @property
+    def top(self) -> Top:
+        """The program."""
+        app: Any = self.app
+        return app  # type: ignore[no-any-return]  # Textual does not know of which App its screens are
+
+    @property
+    def store(self) -> Store:
+        """What is known."""
+        return self.top.store
+
+    def compose(self) -> ComposeResult:
+        yield TopBar()
+        yield Tabs(self.top.tabs)
+        yield from self.body()
+        yield FootBar()
+
+    def body(self) -> Sequence[Widget]:
+        """What is between the lines."""
+        raise NotImplementedError
+
+    def crumbs(self) -> Sequence[str]:
+        """Where in its tab it stands."""
+        return ()
+
+    def targets(self) -> Targets | None:
+        """What a key that acts would act on now; None when there is nothing under the cursor."""
+        return None
+
+    def seen(self) -> None:
+        """There is news in the store, or the screen is in front again: show it, and ask for what else it needs."""
+
+    def ask(self, key: str, look: Look, then: Callable[[Answer], object]) -> None:
+        """Ask the broker; ``then`` is called with the answer while this screen exists."""
+        self.top.ask(f"{self.id or type(self).__name__}.{key}", look, then, on_behalf_of=self)
+
+    def tell(self) -> None:
+        """Bring the lines around it up to date."""
+        if self.is_mounted:
+            self.query_one(TopBar).tell(self.top.where, self.top.badges, self.top.age(), paused=self.store.frozen)
+            self.query_one(Tabs).tell(self.MODE, self.crumbs())
+
+    def on_screen_resume(self) -> None:
+        self.tell()
+        self.seen()

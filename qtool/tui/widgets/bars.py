@@ -1,0 +1,109 @@
+"""The lines around every screen: whose data it is and how old, where one is, and which keys there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+from rich.text import Text
+from textual.widget import Widget
+
+from qtool.output import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import RenderResult
+
+    from qtool.tui.store import Age
+
+
+class TopBar(Widget):
+    """The broker, its guard rails, and the age of the data."""
+
+    COMPONENT_CLASSES = {"bar--stale", "bar--badge", "bar--fresh"}  # noqa: RUF012  Textual's own convention
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._where = ""
+        self._badges: Sequence[str] = ()
+        self._age: Age | None = None
+        self._paused = False
+
+    def tell(self, where: str, badges: Sequence[str], age: Age, *, paused: bool) -> None:
+        """What it shows from now on."""
+        self._where, self._badges, self._age, self._paused = where, badges, age, paused
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        width = self.size.width
+        right = self._freshness()
+        for badge in reversed(self._badges):
+            right = Text.assemble((f" {badge} ", self.get_component_rich_style("bar--badge")), " ", right)
+        room = width - right.cell_len - 2
+        left = Text.assemble((" qtool ", "bold"), " ", clean(self._where))
+        left.truncate(max(0, room), overflow="ellipsis", pad=True)
+        return Text.assemble(left, "  ", right)
+
+    def _freshness(self) -> Text:
+        age = self._age
+        if age is None or (age.seconds is None and not age.stale):
+            return Text("○ connecting ")
+        old = f"{age.seconds:.0f} s old" if age.seconds is not None else "nothing seen yet"
+        if self._paused:
+            return Text(f"‖ paused, {old} ")
+        if age.stale:
+            style = self.get_component_rich_style("bar--stale")
+            reason = clean(age.reason or "no answer")
+            return Text(f" ○ {old}: {reason[:60]} ", style=style)
+        return Text(f"● {age.seconds:.0f} s ", style=self.get_component_rich_style("bar--fresh"))
+
+
+class Tabs(Widget):
+    """Where one is: the screens with their digits, and the way down from one of them."""
+
+    COMPONENT_CLASSES = {"tabs--here"}  # noqa: RUF012  Textual's own convention
+
+    def __init__(self, names: Sequence[tuple[str, str]]) -> None:
+        """``names``: the mode and the title of each screen."""
+        super().__init__()
+        self._names = names
+        self._here = ""
+        self._crumbs: Sequence[str] = ()
+
+    def tell(self, here: str, crumbs: Sequence[str]) -> None:
+        """What it shows from now on."""
+        if (here, crumbs) != (self._here, self._crumbs):
+            self._here, self._crumbs = here, crumbs
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for number, (mode, title) in enumerate(self._names, start=1):
+            style = self.get_component_rich_style("tabs--here") if mode == self._here else Style.null()
+            line.append(f" {number} {title} ", style + Style.from_meta({"@click": f"app.go('{mode}')"}))
+        for crumb in self._crumbs:
+            line.append(" › ", "dim").append(clean(crumb))  # noqa: RUF001  the field's own mark for a way down
+        return line
+
+
+class FootBar(Widget):
+    """The keys that do something here; a click does it too."""
+
+    COMPONENT_CLASSES = {"foot--key"}  # noqa: RUF012  Textual's own convention
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+
+    def render(self) -> RenderResult:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        style = self.get_component_rich_style("foot--key")
+        shown: set[str] = set()
+        for _, binding, enabled, _ in self.screen.active_bindings.values():
+            if not binding.show or not enabled or binding.action in shown:
+                continue
+            shown.add(binding.action)
+            click = Style.from_meta({"@click": f"app.simulate_key('{binding.key}')"})
+            line.append(f" {self.app.get_key_display(binding)} ", style + click)
+            line.append(f"{binding.description} ", click)
+        return line

@@ -1,0 +1,316 @@
+"""A table that draws only the lines in sight, and keeps its place by key while its rows change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from qtool.output import clean
+from qtool.tables import NONE, Column, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual import events
+
+Row = TypeVar("Row")
+
+_GAP = 1
+"""Cells between two columns."""
+_MARGIN = 2
+"""Cells before the first column: what is marked, and where one stands."""
+
+UP = Binding("up,k", "move(-1)", "Up", show=False, id="grid.up")
+DOWN = Binding("down,j", "move(1)", "Down", show=False, id="grid.down")
+
+
+class Grid(ScrollView, Generic[Row], can_focus=True):
+    """Rows under a line of headings. The cursor and the marks belong to keys, not to places."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        UP,
+        DOWN,
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="grid.page_up"),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="grid.page_down"),
+        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False, id="grid.half_up"),
+        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False, id="grid.half_down"),
+        Binding("home,g", "first", "First", show=False, id="grid.first"),
+        Binding("end,G", "last", "Last", show=False, id="grid.last"),
+        Binding("enter", "open", "Open", id="grid.open"),
+        Binding("space", "mark", "Mark", show=False, id="grid.mark"),
+        Binding("ctrl+space,ctrl+@", "mark_range", "Mark from the last mark", show=False, id="grid.mark_range"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--head", "grid--cursor", "grid--marked", "grid--empty"}
+
+    class Moved(Message):
+        """The cursor is on another row, or on none."""
+
+        def __init__(self, grid: Grid[Any], row: Any) -> None:
+            super().__init__()
+            self.grid = grid
+            self.row = row
+
+    class Opened(Message):
+        """Somebody wants to see more of a row."""
+
+        def __init__(self, grid: Grid[Any], row: Any) -> None:
+            super().__init__()
+            self.grid = grid
+            self.row = row
+
+    class Edge(Message):
+        """The cursor comes near the first row (-1) or the last (1): there may be more beyond."""
+
+        def __init__(self, grid: Grid[Any], side: int) -> None:
+            super().__init__()
+            self.grid = grid
+            self.side = side
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        key: Callable[[Row], str],
+        *,
+        empty: str = "Nothing here.",
+        markable: bool = False,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self.columns = tuple(columns)
+        self.rows: Sequence[Row] = ()
+        self.marks: dict[str, None] = {}
+        """Keys, in the order they were marked; also of rows that are not here now."""
+        self.empty = empty
+        self.markable = markable
+        self._key = key
+        self._at = 0
+        self._widths = [0] * len(self.columns)
+        """As wide as each column has ever had to be: columns that jump are hard to read."""
+        self._natural = [0] * len(self.columns)
+        self._layout: list[tuple[int, int]] = []
+        self._styles: dict[str, Style] = {}
+
+    # --- rows ----------------------------------------------------------------------------------------
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show these from now on. The cursor stays on its row and the row on its line, where that is still there."""
+        before, on_line = self.current_key, self._at - self.scroll_offset.y
+        self.rows = rows
+        found = next((n for n, row in enumerate(rows) if self._key(row) == before), None) if before else None
+        moved = before is not None and found is None
+        self._at = found if found is not None else max(0, min(self._at, len(rows) - 1))
+        self.virtual_size = Size(self.size.width, len(rows) + 1)
+        if found is not None and found - self.scroll_offset.y != on_line:
+            self._scroll(found - on_line)
+        self._see_cursor()
+        self._arrange()
+        self.refresh()
+        if moved or before is None:
+            self.post_message(self.Moved(self, self.current))
+
+    def set_columns(self, columns: Sequence[Column[Row]]) -> None:
+        """Have these columns from now on."""
+        self.columns = tuple(columns)
+        self._widths = [0] * len(self.columns)
+        self._natural = [0] * len(self.columns)
+        self._arrange()
+        self.refresh()
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self.rows[self._at] if self._at < len(self.rows) else None
+
+    @property
+    def current_key(self) -> str | None:
+        """Its key."""
+        row = self.current
+        return None if row is None else self._key(row)
+
+    def go_to(self, key: str) -> bool:
+        """Put the cursor on this row; False if it is not here."""
+        for number, row in enumerate(self.rows):
+            if self._key(row) == key:
+                self._move_to(number)
+                return True
+        return False
+
+    # --- moving --------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        self._move_to(self._at + by)
+
+    def action_page(self, pages: float) -> None:
+        by = int(pages * max(1, self.size.height - 2))
+        self._move_to(self._at + (by or (1 if pages > 0 else -1)))
+
+    def action_first(self) -> None:
+        self._move_to(0)
+
+    def action_last(self) -> None:
+        self._move_to(len(self.rows) - 1)
+
+    def action_open(self) -> None:
+        if self.current is not None:
+            self.post_message(self.Opened(self, self.current))
+
+    def _move_to(self, number: int) -> None:
+        at = max(0, min(number, len(self.rows) - 1))
+        height = self.size.height
+        if number < height // 2 or number >= len(self.rows) - height:
+            self.post_message(self.Edge(self, -1 if number < height // 2 else 1))
+        if at != self._at:
+            self._at = at
+            self._see_cursor()
+            self.refresh()
+            self.post_message(self.Moved(self, self.current))
+
+    def _see_cursor(self) -> None:
+        """Scroll as little as the cursor needs to be in sight. The headings take the first line."""
+        top, room = self.scroll_offset.y, max(1, self.size.height - 1)
+        if self._at < top:
+            self._scroll(self._at)
+        elif self._at >= top + room:
+            self._scroll(self._at - room + 1)
+
+    def _scroll(self, to: int) -> None:
+        self.scroll_to(y=max(0, to), animate=False, force=True)
+
+    def on_click(self, event: events.Click) -> None:
+        number = event.y - 1 + self.scroll_offset.y
+        if event.y > 0 and number < len(self.rows):
+            again = number == self._at and event.chain > 1
+            self._move_to(number)
+            if again:
+                self.action_open()
+
+    # --- marks ---------------------------------------------------------------------------------------
+
+    def action_mark(self) -> None:
+        key = self.current_key
+        if not self.markable or key is None:
+            return
+        if key in self.marks:
+            del self.marks[key]
+        else:
+            self.marks[key] = None
+        self.action_move(1)
+        self.refresh()
+
+    def action_mark_range(self) -> None:
+        if not self.markable or not self.rows:
+            return
+        last = next(reversed(self.marks), None)
+        start = next((n for n, row in enumerate(self.rows) if self._key(row) == last), self._at)
+        low, high = sorted((start, self._at))
+        for row in self.rows[low : high + 1]:
+            self.marks[self._key(row)] = None
+        self.refresh()
+
+    def unmark_all(self) -> bool:
+        """Whether anything was marked."""
+        had = bool(self.marks)
+        self.marks.clear()
+        self.refresh()
+        return had
+
+    # --- drawing -------------------------------------------------------------------------------------
+
+    def _arrange(self) -> None:
+        """Lay the columns out for the rows in sight."""
+        top = self.scroll_offset.y
+        seen = self.rows[top : top + self.size.height]
+        filled = [False] * len(self.columns)
+        for index, column in enumerate(self.columns):
+            width = max(self._widths[index], len(column.head), column.wide)
+            for row in seen:
+                text = column.cell(row)
+                filled[index] |= bool(text)
+                width = max(width, cell_len(text) if not text.isascii() else len(text))
+            # A text that somebody wrote may be of any length: no reason to remember it.
+            self._widths[index] = 0 if column.least else width
+            filled[index] |= not seen
+            self._natural[index] = width
+        room = self.size.width - _MARGIN - (1 if self.show_vertical_scrollbar else 0)
+        self._layout = layout(self.columns, self._natural, filled, room, _GAP)
+        spare = room - sum(width + _GAP for _, width in self._layout) + _GAP
+        if spare > 0 and self._layout:
+            index, width = self._layout[-1]
+            self._layout[-1] = (index, width + spare)
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        self._see_cursor()
+        self._arrange()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self._arrange()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y == 0:
+            return self._line([column.head for column in self.columns], self._style("grid--head"), width, " ")
+        number = y - 1 + self.scroll_offset.y
+        if number >= len(self.rows):
+            if not self.rows and y == 2:
+                style = self._style("grid--empty")
+                return Strip([Segment(f"  {self.empty}", style)]).adjust_cell_length(width, style)
+            return Strip.blank(width, self.rich_style)
+        row = self.rows[number]
+        marked = self._key(row) in self.marks
+        here = number == self._at
+        name = "grid--cursor" if here and self.has_focus else "grid--marked" if marked else ""
+        base = self._style(name) if name else self.rich_style
+        cells: list[Segment] = [Segment(f"{'▸' if here else ' '}{'✓' if marked else ' '}", base)]
+        for position, (index, cells_wide) in enumerate(self._layout):
+            column = self.columns[index]
+            text = clean(column.cell(row))
+            style = base
+            if text == NONE:
+                style = base + _DIM
+            elif column.style is not None and (said := column.style(row)):
+                style = base + self._parsed(said)
+            cells.append(Segment(_fit(text, cells_wide, right=column.right), style))
+            if position < len(self._layout) - 1:
+                cells.append(Segment(" " * _GAP, base))
+        return Strip(cells).adjust_cell_length(width, base)
+
+    def _line(self, texts: Sequence[str], style: Style, width: int, margin: str) -> Strip:
+        pieces = [_fit(texts[index], cells_wide, right=self.columns[index].right) for index, cells_wide in self._layout]
+        return Strip([Segment(margin * _MARGIN + (" " * _GAP).join(pieces), style)]).adjust_cell_length(width, style)
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles:
+            self._styles[name] = self.get_component_rich_style(name)
+        return self._styles[name]
+
+    def _parsed(self, text: str) -> Style:
+        if text not in self._styles:
+            self._styles[text] = Style.parse(text)
+        return self._styles[text]
+
+
+_DIM = Style(dim=True)
+
+
+def _fit(text: str, width: int, *, right: bool) -> str:
+    """Exactly so wide; what is cut says so."""
+    length = len(text) if text.isascii() else cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if width > 1 else set_cell_size(text, width)
+    blank = " " * (width - length)
+    return blank + text if right else text + blank
