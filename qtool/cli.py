@@ -26,7 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "worker": "Run jobs.",
     },
     "Look": {
-        "top": "Watch queues, workers and jobs, and act on them, on the full screen.",
+        "top": "Watch everything live, and act on it, on the full screen.",
         "queues": "What is in the queues, how fast it moves, and when it will be done.",
         "jobs": "List jobs, newest first.",
         "show": "Everything about one job.",

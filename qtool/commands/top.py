@@ -12,7 +12,7 @@ qtool top -c production
 
 
 def command(common: Common) -> int:
-    """Watch queues, workers and jobs, and act on them, on the full screen."""
+    """Watch everything live, and act on it, on the full screen."""
     from qtool.config import open_adapter, redacted
     from qtool.tui.app import Place, Top
 
