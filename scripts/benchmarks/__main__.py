@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from . import embedded, huge
+from . import embedded, huge, tui
 from .against import compare
 from .measure import SCRIPTS, Row, Setting, machine
 
@@ -34,6 +34,7 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "start": embedded.start,
     "rescue": embedded.rescue,
     "huge": huge.huge,
+    "tui": tui.tui,
 }
 
 
@@ -44,7 +45,10 @@ def main() -> int:
     if options.against is not None:
         said = [f"--jobs={options.jobs}"] if options.jobs else []
         compare(
-            options.against, options.rows or [name for name in GROUPS if name != "huge"], said, options.repeats or 3
+            options.against,
+            options.rows or [name for name in GROUPS if name not in ("huge", "tui")],
+            said,
+            options.repeats or 3,
         )
         return 0
     options.directory.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def huge(setting: Setting) -> Iterator[Row]:
     """Claim, browse and snapshot in both files by turns; the figure is the ratio of the medians."""
     if not setting.huge:
         return
-    with open_broker(_build(setting, SMALL)) as small, open_broker(_build(setting, setting.huge)) as large:
+    with open_broker(build(setting, SMALL)) as small, open_broker(build(setting, setting.huge)) as large:
         for name, action in _actions().items():
             measurements: list[Measurement] = [_timed(action, large), _timed(action, small)]
             interleaved(measurements, 5)
@@ -52,7 +52,8 @@ def _timed(action: Callable[[Adapter], object], adapter: Adapter) -> Measurement
     return lambda: 1000 * seconds(lambda: action(adapter))
 
 
-def _build(setting: Setting, count: int) -> str:
+def build(setting: Setting, count: int) -> str:
+    """The path of a new file with so many ready jobs."""
     path = setting.fresh()
     began = time.perf_counter()
     # A day ago, in one instant: a snapshot reads the last minutes of history, and both files must have had the same.
