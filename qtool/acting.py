@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,22 +11,18 @@ from qtool.config import open_adapter
 from qtool.engine.broker import Change
 from qtool.engine.states import State
 from qtool.errors import AmbiguousJob, ExitCode, UnknownJob, UsageError
-from qtool.options import any_of, parse_where, read_ids
+from qtool.options import read_ids
+from qtool.verbs import PAGE, by_filter, jobs
 from qtool.views.reports import REPORTS, ReportRow
 
 if TYPE_CHECKING:
     from qtool.config import Settings
     from qtool.engine.broker import Adapter, Inspector
-    from qtool.engine.filter import Filter
-    from qtool.engine.job import JobInfo
     from qtool.options import Common
     from qtool.output import Output
     from qtool.progress import Progress
+    from qtool.verbs import Do, Verb
 
-PAGE = 500
-"""Jobs changed in one transaction: long enough to be fast, short enough to let workers in between."""
-
-Verb = Callable[[Sequence[str]], list[Change]]
 Answers = Callable[[Sequence[str]], Iterator[Change]]
 """What becomes of running jobs that were asked to stop, as it becomes known."""
 
@@ -41,18 +36,6 @@ def resolve(inspector: Inspector, ids: Sequence[str]) -> list[str]:
     return found
 
 
-def matching(inspector: Inspector, where: Filter | None) -> Iterator[list[JobInfo]]:
-    """Every job that matches, a page at a time; each is met once, whatever becomes of it."""
-    after = None
-    while True:
-        page = inspector.browse(where, after=after, limit=PAGE)
-        if page.jobs:
-            yield list(page.jobs)
-        after = page.next
-        if after is None:
-            return
-
-
 def danger(settings: Settings) -> str:
     """What a question begins with where a mistake is expensive."""
     return f"PRODUCTION ({settings.context}): " if settings.production else ""
@@ -61,8 +44,8 @@ def danger(settings: Settings) -> str:
 class Tally:
     """Counts reports, for the exit code."""
 
-    def __init__(self, wanted: State) -> None:
-        """``wanted``: what the jobs were to become."""
+    def __init__(self, wanted: State | None) -> None:
+        """``wanted``: what the jobs were to become; None where they were to be gone."""
         self._wanted = wanted
         self.found = 0
         self.changed = 0
@@ -109,20 +92,14 @@ def act(
     return tally.exit_code
 
 
-def by_id(inspector: Inspector, ids: Iterable[str], verb: Verb) -> Iterator[list[Change]]:
-    """Apply ``verb`` to ids as they come, a page at a time."""
+def by_id(inspector: Inspector, ids: Iterable[str], do: Do) -> Iterator[list[Change]]:
+    """Apply a verb to ids as they come, a page at a time."""
     source = iter(ids)
     while page := list(islice(source, PAGE)):
-        yield _each(inspector, page, verb)
+        yield _each(inspector, page, do)
 
 
-def by_filter(inspector: Inspector, where: Filter, verb: Verb) -> Iterator[list[Change]]:
-    """Apply ``verb`` to every job that matches, a page at a time."""
-    for page in matching(inspector, where):
-        yield verb([job.id for job in page])
-
-
-def _each(inspector: Inspector, typed: Sequence[str], verb: Verb) -> list[Change]:
+def _each(inspector: Inspector, typed: Sequence[str], do: Do) -> list[Change]:
     """The report on each id as it was typed: on its job, or that there is none or more than one."""
     full: dict[str, str] = {}
     wrong: dict[str, Change] = {}
@@ -136,84 +113,51 @@ def _each(inspector: Inspector, typed: Sequence[str], verb: Verb) -> list[Change
             wrong[id] = Change(id, None, None, "no such job")
         except AmbiguousJob:
             wrong[id] = Change(id, None, None, "begins more than one id")
-    done = {change.id: change for change in verb(list(dict.fromkeys(full.values())))} if full else {}
+    done = {change.id: change for change in do(list(dict.fromkeys(full.values())))} if full else {}
     return [wrong[id] if id in wrong else done[full[id]] for id in dict.fromkeys(typed)]
 
 
 # --- retry, cancel, kill --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A verb on jobs: by id, by ids from stdin, or by filter."""
+def run(
+    verb: Verb,
+    common: Common,
+    ids: list[str] | None,
+    where: str | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+    wait: float | None = None,
+) -> ExitCode:
+    """A verb as a command: on ids, ids from stdin, or what matches a filter; gives the exit code.
 
-    name: str
-    question: str
-    """With ``{count}`` for how many."""
-    applies: frozenset[State]
-    """The states it changes."""
-    after: State
-    default_states: tuple[State, ...]
-    """What a filter means that names no state."""
-
-    def run(
-        self,
-        common: Common,
-        ids: list[str] | None,
-        where: str | None,
-        *,
-        dry_run: bool,
-        yes: bool,
-        wait: float | None = None,
-    ) -> ExitCode:
-        """Do it, and give the exit code; ``wait``: so many seconds for what runs to stop.
-
-        Raises UsageError, BrokerError.
-        """
-        if bool(ids) == bool(where):
-            raise UsageError(
-                why=f"Say which jobs: ids, - for ids on stdin, or --where FILTER. See 'qtool {self.name} -h'."
-            )
-        settings = common.settings()
-        out = common.out(keep_going=True)
-        with open_adapter(settings, write=not dry_run) as adapter:
-            verb: Verb = partial(self._pretend, adapter.inspector) if dry_run else getattr(adapter.operator, self.name)
-            tally = Tally(self.after)
-            answers = partial(_answers, adapter, wait) if wait is not None and not dry_run else None
-            if ids:
-                with out.progress(self.name) as progress:
-                    return act(out, by_id(adapter.inspector, read_ids(ids), verb), tally, progress, answers)
-            filter = self._filter(where)
-            with out.busy("counting"):
-                count = adapter.inspector.count(filter)
-            if not count:
-                out.note("No job matches.")
-                return ExitCode.NOT_FOUND
-            question = self.question.format(count=f"{count:,} {'job' if count == 1 else 'jobs'}")
-            if not dry_run and not out.confirm(f"{danger(settings)}{question}?", yes=yes):
-                out.note("Nothing was changed.")
-                return ExitCode.FAILED
-            with out.progress(self.name, count) as progress:
-                return act(out, by_filter(adapter.inspector, filter, verb), tally, progress, answers)
-
-    def _filter(self, where: str | None) -> Filter:
-        filter = parse_where(where)
-        assert filter is not None
-        if filter.states() is not None:
-            return filter
-        return parse_where(where, any_of("state", self.default_states)) or filter
-
-    def _pretend(self, inspector: Inspector, ids: Sequence[str]) -> list[Change]:
-        """What the verb would report, without doing it."""
-        changes = []
-        for id, job in zip(ids, inspector.get(ids), strict=True):
-            if job is None:
-                changes.append(Change(id, None, None, "no such job"))
-            elif job.state in self.applies:
-                changes.append(Change(id, job.state, self.after, "dry run"))
-            else:
-                changes.append(Change(id, job.state, job.state, f"it is {job.state}"))
-        return changes
+    ``wait``: so many seconds for what runs to stop. Raises UsageError, BrokerError.
+    """
+    if bool(ids) == bool(where):
+        raise UsageError(why=f"Say which jobs: ids, - for ids on stdin, or --where FILTER. See 'qtool {verb.name} -h'.")
+    settings = common.settings()
+    out = common.out(keep_going=True)
+    with open_adapter(settings, write=not dry_run) as adapter:
+        do: Do = partial(verb.pretend, adapter.inspector) if dry_run else verb.of(adapter.operator)
+        tally = Tally(verb.after)
+        answers = partial(_answers, adapter, wait) if wait is not None and not dry_run else None
+        if ids:
+            with out.progress(verb.name) as progress:
+                return act(out, by_id(adapter.inspector, read_ids(ids), do), tally, progress, answers)
+        assert where is not None
+        filter = verb.narrow(where)
+        with out.busy("counting"):
+            count = adapter.inspector.count(filter)
+        if not count:
+            out.note("No job matches.")
+            return ExitCode.NOT_FOUND
+        question = verb.question.format(count=jobs(count))
+        if not dry_run and not out.confirm(f"{danger(settings)}{question}?", yes=yes):
+            out.note("Nothing was changed.")
+            return ExitCode.FAILED
+        with out.progress(verb.name, count) as progress:
+            return act(out, by_filter(adapter.inspector, filter, do), tally, progress, answers)
 
 
 def _answers(adapter: Adapter, seconds: float, ids: Sequence[str]) -> Iterator[Change]:

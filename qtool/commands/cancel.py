@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtool.engine.states import UNFINISHED, State
 from qtool.options import Common, DryRun, JobIds, NoWait, Wait, Where, Yes
 from qtool.views.reports import ReportRow
 
@@ -32,8 +31,7 @@ def command(
 
     A cancelled job can be brought back with 'qtool retry'. A filter that names no state means all that have not ended.
     """
-    from qtool.acting import Command, waiting_time
+    from qtool.acting import run, waiting_time
+    from qtool.verbs import CANCEL
 
-    return Command("cancel", "Cancel {count}", UNFINISHED, State.CANCELLED, default_states=tuple(UNFINISHED)).run(
-        common, ids, where, dry_run=dry_run, yes=yes, wait=waiting_time(wait, no_wait=no_wait)
-    )
+    return run(CANCEL, common, ids, where, dry_run=dry_run, yes=yes, wait=waiting_time(wait, no_wait=no_wait))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtool.engine.states import UNFINISHED, State
 from qtool.options import Common, DryRun, JobIds, NoWait, Wait, Where, Yes
 from qtool.views.reports import ReportRow
 
@@ -33,8 +32,7 @@ def command(
     Killed jobs are cancelled, and so are those that have not started; 'qtool retry' brings them back. A filter that
     names no state means what is running.
     """
-    from qtool.acting import Command, waiting_time
+    from qtool.acting import run, waiting_time
+    from qtool.verbs import KILL
 
-    return Command("kill", "Kill {count}", UNFINISHED, State.CANCELLED, default_states=(State.RUNNING,)).run(
-        common, ids, where, dry_run=dry_run, yes=yes, wait=waiting_time(wait, no_wait=no_wait)
-    )
+    return run(KILL, common, ids, where, dry_run=dry_run, yes=yes, wait=waiting_time(wait, no_wait=no_wait))

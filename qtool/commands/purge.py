@@ -46,6 +46,7 @@ def command(
     """
     from qtool.acting import danger
     from qtool.config import open_adapter
+    from qtool.verbs import DELETE, jobs
 
     narrowed = _narrowed(where, state, older_than)
     settings = common.settings()
@@ -62,7 +63,7 @@ def command(
             out.note(f"{'would delete' if dry_run else 'to delete'}: {_told(known[queue], count, bool(narrowed))}")
         total = sum(counts.values())
         if total and not dry_run:
-            question = f"{danger(settings)}Delete {total:,} {'job' if total == 1 else 'jobs'}? It cannot be undone."
+            question = f"{danger(settings)}{DELETE.question.format(count=jobs(total))}? {DELETE.undo}"
             if not out.confirm(question, yes=yes):
                 out.note("Nothing was deleted.")
                 return ExitCode.FAILED
@@ -77,15 +78,18 @@ def _narrowed(where: str | None, state: list[str] | None, older_than: str | None
 
 
 def _filter(queue: str, narrowed: list[str]) -> Filter:
-    deletable = any_of("state", tuple(state for state in State if state is not State.RUNNING))
-    filter = parse_where(any_of("queue", (queue,)), deletable, *narrowed)
+    from qtool.verbs import DELETE
+
+    filter = parse_where(any_of("queue", (queue,)), any_of("state", DELETE.default_states), *narrowed)
     assert filter is not None
     return filter
 
 
 def _told(stats: QueueStats, count: int, narrowed: bool) -> str:
     """``1,204 jobs of email (1,000 ready, 204 dead)``."""
-    told = f"{count:,} {'job' if count == 1 else 'jobs'} of {stats.name}"
+    from qtool.verbs import jobs
+
+    told = f"{jobs(count)} of {stats.name}"
     if narrowed or not count:
         return told
     states = (f"{n:,} {state}" for state, n in stats.counts.items() if n and state is not State.RUNNING)
@@ -93,17 +97,16 @@ def _told(stats: QueueStats, count: int, narrowed: bool) -> str:
 
 
 def _purge(adapter: Adapter, filters: dict[str, Filter], total: int, out: Output, dry_run: bool) -> Iterator[PurgeRow]:
-    from qtool.acting import matching
+    from qtool.verbs import DELETE, by_filter
 
     with out.progress("deleting", total) as progress:
         deleted = dict.fromkeys(filters, 0)
         for queue, filter in filters.items():
             if dry_run:
                 continue
-            for page in matching(adapter.inspector, filter):
-                changes = adapter.operator.delete([job.id for job in page])
+            for changes in by_filter(adapter.inspector, filter, DELETE.of(adapter.operator)):
                 deleted[queue] += sum(change.changed for change in changes)
-                progress.advance(len(page))
+                progress.advance(len(changes))
     left = {stats.name: stats for stats in adapter.inspector.snapshot().queues}
     for queue in filters:
         stats = left.get(queue)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtool.engine.states import FINAL, State
 from qtool.options import Common, DryRun, JobIds, Where, Yes
 from qtool.views.reports import ReportRow
 
@@ -21,8 +20,7 @@ def command(common: Common, ids: JobIds = None, where: Where = None, dry_run: Dr
     They become ready with a fresh budget of retries; their history stays. A filter that names no state means dead
     jobs only: what succeeded is run again only when you say so.
     """
-    from qtool.acting import Command
+    from qtool.acting import run
+    from qtool.verbs import RETRY
 
-    return Command("retry", "Run {count} again", FINAL, State.READY, default_states=(State.DEAD,)).run(
-        common, ids, where, dry_run=dry_run, yes=yes
-    )
+    return run(RETRY, common, ids, where, dry_run=dry_run, yes=yes)
