@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "wait": "Wait until jobs have ended.",
         "workers": "Who runs jobs, and what they are busy with.",
         "stats": "What happened, over time.",
+        "note": "Write down what happened when: a deploy, an incident.",
     },
     "Act": {
         "retry": "Run ended jobs again.",

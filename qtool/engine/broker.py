@@ -1,8 +1,8 @@
-"""The seam between the engine and what stores the queues: four small protocols and their values.
+"""The seam between the engine and what stores the queues: five small protocols and their values.
 
 ``Broker`` moves jobs, ``Operator`` changes what stands, ``Inspector`` looks without moving, ``ResultStore`` keeps ends
-and output. An adapter offers all four in one :class:`Adapter`; they differ by :class:`Capabilities`, data that callers
-branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
+and output, ``Journal`` what people write down. An adapter offers all five in one :class:`Adapter`; they differ by
+:class:`Capabilities`, data that callers branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
 """
 
 from __future__ import annotations
@@ -389,8 +389,13 @@ class Inspector(Protocol):
         """The starts that did not succeed, oldest first."""
         ...
 
-    def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
-        """The rollups between two times, in buckets of at least ``seconds``; oldest first."""
+    def history(
+        self, since: float, until: float, *, seconds: int, queues: Collection[str] = (), together: bool = False
+    ) -> list[Bucket]:
+        """The rollups between two times, in buckets of at least ``seconds``; oldest first.
+
+        ``together``: one bucket for all the queues instead of one for each; its ``queue`` is empty.
+        """
         ...
 
     def limits(self) -> list[Limit]:
@@ -414,8 +419,42 @@ class ResultStore(Protocol):
         ...
 
 
+# --- Journal -----------------------------------------------------------------------------------------
+
+NOTES = 1000
+"""How many notes are listed unless somebody asks for more."""
+
+
+class Note(Value):
+    """What somebody wrote down about a moment."""
+
+    id: int
+    """Never given twice."""
+    at: float
+    text: str
+    """One line; as it was written, so that whoever shows it makes it harmless."""
+
+
+class Journal(Protocol):
+    """Keeps what people write down about a moment, as long as the history is kept."""
+
+    def note(self, text: str, at: float | None = None) -> Note:
+        """Write it down for this time, or for now. Raises BadName for what cannot be one: see
+        :func:`qtool.engine.notes.check_note`.
+        """
+        ...
+
+    def notes(self, since: float, until: float, *, limit: int = NOTES) -> list[Note]:
+        """The newest ``limit`` of those from ``since`` until before ``until``; oldest first."""
+        ...
+
+    def forget(self, id: int) -> Note | None:
+        """Take a note back; what it was. None if there is no such note."""
+        ...
+
+
 class Adapter(Value):
-    """An open broker: its four sides, and how to close it. A context manager."""
+    """An open broker: its five sides, and how to close it. A context manager."""
 
     url: str
     """Without password."""
@@ -424,6 +463,7 @@ class Adapter(Value):
     operator: Operator
     inspector: Inspector
     results: ResultStore
+    journal: Journal
     close: Callable[[], None]
 
     def __enter__(self) -> Adapter:

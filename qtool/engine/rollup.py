@@ -138,16 +138,16 @@ class Tally:
         )
 
 
-def gather(tallies: Iterable[Tally], seconds: int = 1) -> list[Tally]:
+def gather(tallies: Iterable[Tally], seconds: int = 1, *, together: bool = False) -> list[Tally]:
     """The same events in spans of at least ``seconds``, by time and then by queue; the tallies given stay as they are.
 
     A span that is wider already is kept; a width that ``seconds`` is no multiple of is rounded up to one, so that no
-    span lies in two.
+    span lies in two. ``together``: whatever the queue; that of the spans is empty.
     """
     merged: dict[tuple[int, int, str], Tally] = {}
     for tally in tallies:
         width = tally.seconds * max(1, math.ceil(seconds / tally.seconds))
-        key = (floor_to(tally.at, width), width, tally.queue)
+        key = (floor_to(tally.at, width), width, "" if together else tally.queue)
         if key not in merged:
             merged[key] = Tally(*key)
         merged[key].add(tally)

@@ -235,6 +235,7 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         "logs": ["logs", done, "-o", "jsonl"],
         "wait": ["wait", done, dead],
         "stats": ["stats"],
+        "note": ["note", HOSTILE.replace("\0", "").replace("\udcff", "")],
         "doctor": ["doctor"],
         "context": ["context", "list"],
         "cancel": ["cancel", waiting[0], "nope"],

@@ -269,6 +269,50 @@ def test_history_is_by_time_and_queue_and_may_be_gathered(drive: Drive, adapter:
     assert adapter.inspector.history(start - 100, start, seconds=1) == []
 
 
+def test_history_of_all_queues_together(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:
+    clock.advance(60 - clock.now() % 60)
+    start = clock.now()
+    for queue, took in (("a", 0.01), ("b", 10.0), ("b", 10.0)):
+        drive.put(queue=queue)
+        lease = drive.claim_one()
+        clock.advance(took)
+        drive.adapter.broker.settle(
+            [drive.settlement(lease, Event.SUCCESS, State.SUCCEEDED, started_at=clock.now() - took)]
+        )
+    (apart,) = [b for b in adapter.inspector.history(start, start + 60, seconds=60) if b.queue == "b"]
+    (both,) = adapter.inspector.history(start, start + 60, seconds=60, together=True)
+    assert (both.at, both.seconds, both.queue, both.enqueued, both.succeeded) == (start, 60, "", 3, 3)
+    # The median of all runs, not of the queues' medians.
+    assert both.run is not None
+    assert apart.run is not None
+    assert (both.run.count, both.run.p50) == (3, apart.run.p50)
+    (only,) = adapter.inspector.history(start, start + 60, seconds=60, queues=["a"], together=True)
+    assert (only.queue, only.enqueued) == ("", 1)
+
+
+@pytest.mark.parametrize("seconds", [1, 7, 30, 60, 90, 300, 3600, 5000, 86400])
+def test_history_is_gathered_as_its_arithmetic_says(
+    drive: Drive, adapter: Adapter, clock: ManualClock, seconds: int
+) -> None:
+    """Over spans of all three widths; nothing is lost or counted twice."""
+    for step in (9 * DAY, 3 * 3600, 1800, 61, 1, 0):
+        drive.put(2, queue="a")
+        drive.put(queue="b")
+        clock.advance(step)
+    adapter.broker.maintain()
+    fine = adapter.inspector.history(0, clock.now() + 1, seconds=1)
+    assert {bucket.seconds for bucket in fine} == {1, 60, 3600}
+    wide = adapter.inspector.history(0, clock.now() + 1, seconds=seconds)
+    assert wide == sorted(wide, key=lambda b: (b.at, b.seconds, b.queue))
+    assert all(b.seconds >= seconds and b.at % b.seconds == 0 for b in wide)
+    for bucket in wide:
+        inside = [
+            each for each in fine if each.queue == bucket.queue and bucket.at <= each.at < bucket.at + bucket.seconds
+        ]
+        assert total([bucket]) == total(inside)
+    assert total(wide) == total(fine)
+
+
 def test_history_thins_out_and_loses_nothing(drive: Drive, adapter: Adapter, clock: ManualClock) -> None:
     clock.advance(3600 - clock.now() % 3600)
     start = clock.now()

@@ -235,6 +235,24 @@ def test_a_file_of_version_1_keeps_its_jobs(path: str, clock: ManualClock) -> No
         assert adapter.inspector.check() == []
 
 
+def test_a_file_of_version_2_keeps_its_jobs_and_takes_notes(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(store, "MIGRATIONS", MIGRATIONS[:2])
+        with open_broker(path) as adapter:
+            adapter.broker.enqueue([job(key="k")])
+    assert query(path, "PRAGMA user_version") == [(2,)]
+    with open_broker(path) as adapter:
+        note = adapter.journal.note("deploy 1.4", 5.0)
+        assert adapter.journal.notes(0, 10) == [note]
+        assert [each.key for each in adapter.inspector.browse().jobs] == ["k"]
+        assert sum(each.enqueued for each in adapter.inspector.history(0, 4e9, seconds=3600)) == 1
+        assert adapter.inspector.check() == []
+    assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    monkeypatch.setattr(store, "MIGRATIONS", MIGRATIONS[:2])
+    with pytest.raises(NewerSchema):
+        open_broker(path)
+
+
 def test_a_migration_that_breaks_off_leaves_the_file_as_it_was(
     path: str, two_steps: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

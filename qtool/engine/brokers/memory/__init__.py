@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
 from qtool.engine.brokers.memory.broker import MemoryBroker
 from qtool.engine.brokers.memory.inspector import MemoryInspector
+from qtool.engine.brokers.memory.journal import MemoryJournal
 from qtool.engine.brokers.memory.operator import MemoryOperator
 from qtool.engine.brokers.memory.results import MemoryResults
 from qtool.engine.brokers.memory.store import Store
@@ -49,5 +50,6 @@ def open_memory(
         operator=MemoryOperator(store),
         inspector=MemoryInspector(store),
         results=MemoryResults(store),
+        journal=MemoryJournal(store),
         close=store.close,
     )

@@ -131,14 +131,16 @@ class MemoryInspector:
             row = self._store.by_id.get(id)
             return list(row.attempts) if row is not None else []
 
-    def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
+    def history(
+        self, since: float, until: float, *, seconds: int, queues: Collection[str] = (), together: bool = False
+    ) -> list[Bucket]:
         with self._store.lock:
             tallies = [
                 tally
                 for tally in self._store.tallies.values()
                 if tally.at + tally.seconds > since and tally.at < until and (not queues or tally.queue in queues)
             ]
-        return [tally.bucket() for tally in gather(tallies, seconds)]
+        return [tally.bucket() for tally in gather(tallies, seconds, together=together)]
 
     def limits(self) -> list[Limit]:
         with self._store.lock:

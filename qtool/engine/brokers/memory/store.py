@@ -12,12 +12,13 @@ from qtool.engine.brokers.memory.bells import Belfry
 from qtool.engine.brokers.memory.limits import Limits
 from qtool.engine.codec import decode_body, decode_options, encode_body, encode_options
 from qtool.engine.job import Attempt, Chunk, Failure, Job, JobInfo, Lease
+from qtool.engine.notes import NOTES_KEEP
 from qtool.engine.output import bound
 from qtool.engine.rollup import Tally, floor_to, thin
 from qtool.engine.states import FINAL, PENDING, Event, Reason, State, allowed
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import WorkerInfo
+    from qtool.engine.broker import Note, WorkerInfo
     from qtool.engine.clock import Clock
     from qtool.engine.policy import Retention
 
@@ -153,6 +154,9 @@ class Store:
         self.limits = Limits(self)
         self.workers: dict[str, Presence] = {}
         self.tallies: dict[tuple[int, int, str], Tally] = {}
+        self.notes: dict[int, Note] = {}
+        self.noted = 0
+        """The id of the last note."""
         self.ready: dict[str, list[tuple[int, float, int]]] = {}
         """Heaps of (-priority, ready_at, key), by queue."""
         self.finished: dict[State, deque[tuple[float, int]]] = {state: deque() for state in FINAL}
@@ -289,7 +293,7 @@ class Store:
         return found
 
     def prune(self, now: float) -> int:
-        """Forget finished jobs that are older than the retention says, and thin the history; how many jobs."""
+        """Forget what the retention keeps no longer, old notes too, and thin the history; how many jobs."""
         pruned = 0
         for state, queue in self.finished.items():
             keep = self.retention.seconds(state)
@@ -300,6 +304,7 @@ class Store:
                     self.drop(row)
                     pruned += 1
         self.tallies = {(t.at, t.seconds, t.queue): t for t in thin(self.tallies.values(), now)}
+        self.notes = {note.id: note for note in self.notes.values() if note.at >= now - NOTES_KEEP}
         return pruned
 
     def tally(self, queue: str) -> Tally:

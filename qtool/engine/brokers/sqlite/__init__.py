@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
+from qtool.engine.brokers.sqlite.journal import SqliteJournal
 from qtool.engine.brokers.sqlite.look import SqliteInspector
 from qtool.engine.brokers.sqlite.moves import SqliteBroker
 from qtool.engine.brokers.sqlite.operate import SqliteOperator
@@ -40,5 +41,6 @@ def open_sqlite(
         operator=SqliteOperator(store, clock),
         inspector=SqliteInspector(store, clock),
         results=SqliteResults(store),
+        journal=SqliteJournal(store, clock),
         close=store.close,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, wor
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.limits import Limit
-from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally, gather
+from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally
 from qtool.engine.slate import is_abandoned
 from qtool.engine.states import Event, State
 from qtool.errors import AmbiguousJob, BrokerCorrupt, UnknownJob
@@ -81,15 +82,22 @@ class SqliteInspector:
         )
         return Snapshot(now, queues, workers)
 
-    def history(self, since: float, until: float, *, seconds: int, queues: Collection[str] = ()) -> list[Bucket]:
+    def history(
+        self, since: float, until: float, *, seconds: int, queues: Collection[str] = (), together: bool = False
+    ) -> list[Bucket]:
+        wanted = {
+            "since": int(since),
+            "until": until,
+            "seconds": max(1, seconds),
+            "together": together,
+            "queues": json.dumps(list(queues)) if queues else None,
+        }
         tallies: dict[tuple[int, int, str], Tally] = {}
         with self._store.read() as db:
-            for span, at, queue, series, bucket, n, total in rows(db, "history", (int(since), until)):
-                if queues and queue not in queues:
-                    continue
+            for span, at, queue, series, bucket, n, total in rows(db, "history", wanted):
                 key = (at, span, queue)
-                _note(tallies.setdefault(key, Tally(*key)), series, bucket, n, total)
-        return [tally.bucket() for tally in gather(tallies.values(), seconds)]
+                _add(tallies.setdefault(key, Tally(*key)), series, bucket, n, total)
+        return [tallies[key].bucket() for key in sorted(tallies)]
 
     def limits(self) -> list[Limit]:
         now, monotonic = self._clock.now(), self._clock.monotonic()
@@ -274,7 +282,7 @@ def _key(row: Row) -> int:
 # --- history -----------------------------------------------------------------------------------------
 
 
-def _note(tally: Tally, series: str, bucket: int, n: int, total: float) -> None:
+def _add(tally: Tally, series: str, bucket: int, n: int, total: float) -> None:
     if series == WAIT:
         tally.wait[bucket] = tally.wait.get(bucket, 0) + n
         tally.wait_total += total
@@ -291,7 +299,7 @@ def _tallies(found: Iterable[Row], seconds: int) -> dict[str, Tally]:
     for queue, series, bucket, n, total in found:
         if queue not in tallies:
             tallies[queue] = Tally(0, seconds, queue)
-        _note(tallies[queue], series, bucket, n, total)
+        _add(tallies[queue], series, bucket, n, total)
     return tallies
 
 

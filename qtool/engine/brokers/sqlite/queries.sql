@@ -313,8 +313,26 @@ WHERE span = 1 AND at >= ? AND at <= ?
 GROUP BY queue, series, bucket;
 
 -- name: history
-SELECT span, at, queue, series, bucket, n, total FROM rollups
-WHERE span IN (1, 60, 3600) AND at > ?1 - 3600 AND at + span > ?1 AND at < ?2;
+-- Added up here rather than row by row outside: a month has hundreds of thousands. As in rollup.gather, a span that is
+-- wider than asked for is kept, and other widths are rounded up to a multiple of it.
+SELECT span * ((:seconds + span - 1) / span) AS width, at - at % (span * ((:seconds + span - 1) / span)) AS start,
+       iif(:together, '', queue) AS whose, series, bucket, sum(n), sum(total)
+FROM rollups
+WHERE span IN (1, 60, 3600) AND at > :since - 3600 AND at + span > :since AND at < :until
+  AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+GROUP BY width, start, whose, series, bucket;
+
+-- name: note
+INSERT INTO notes (at, text) VALUES (?, ?) RETURNING id, at, text;
+
+-- name: notes
+SELECT id, at, text FROM notes WHERE at >= ? AND at < ? ORDER BY at DESC, id DESC LIMIT ?;
+
+-- name: forget_note
+DELETE FROM notes WHERE id = ? RETURNING id, at, text;
+
+-- name: drop_notes
+DELETE FROM notes WHERE at < ?;
 
 -- name: miscounted
 SELECT queue, state, coalesce(said, 0), coalesce(found, 0)

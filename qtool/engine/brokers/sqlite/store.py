@@ -78,7 +78,7 @@ def first(db: apsw.Connection, name: str, values: Mapping[str, Any] | Sequence[A
     return row
 
 
-MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql")
+MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql", "schema_3.sql")
 """What turns schema version N into N + 1, by index; a new file runs them all."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.brokers.sqlite.ledger import Ledger
 from qtool.engine.brokers.sqlite.limits import Gates
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows
+from qtool.engine.notes import NOTES_KEEP
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, floor_to
 from qtool.engine.states import FINAL, State
 
@@ -105,7 +106,7 @@ def forget_job(db: apsw.Connection, seq: int) -> None:
 def thin_history(store: Store, now: float) -> None:
     """Seconds become minutes, minutes become hours, and what is older than the history is kept is dropped.
 
-    With it go the counters of queues that are empty: names that are used once do not add up.
+    With it go notes as old, and the counters of queues that are empty: names that are used once do not add up.
     """
     with store.write(durable=False) as db:
         narrow = 1
@@ -115,4 +116,5 @@ def thin_history(store: Store, now: float) -> None:
             db.execute(SQL["drop_rollups"], {"span": narrow, "before": bounds["before"]})
             narrow = wide
         db.execute(SQL["drop_rollups"], {"span": narrow, "before": int(now - HISTORY_KEEP)})
+        db.execute(SQL["drop_notes"], (now - NOTES_KEEP,))
         db.execute(SQL["drop_counters"])
