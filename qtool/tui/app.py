@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
+from textual.screen import Screen
 
 from qtool.engine.broker import Adapter
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
 from qtool.engine.watch import Watch
-from qtool.tui.poller import Answer, Line, Look
+from qtool.tui.lines import Lines
+from qtool.tui.mouse import Mouse
 from qtool.tui.store import Store
 from qtool.tui.tabs import TABS
+from qtool.tui.themes import DARK, MONOCHROME, OWN
 from qtool.tui.usage import Meter
 from qtool.tui.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual.screen import Screen
+    from textual.command import Provider
 
+    from qtool.tui.poller import Answer, Look
     from qtool.tui.store import Age
 
+_LEAVING = "leaving"
 WATCH = "watch"
 """The key of the question what there is."""
 
@@ -39,6 +47,24 @@ class Place(Value, kw_only=True):
     """Opens it; called in other threads. Raises QtoolError."""
     read_only: bool = False
     production: bool = False
+    url: str = ""
+    """Its URL without password, to tell it from others."""
+
+    @property
+    def badges(self) -> Sequence[str]:
+        """What one has to know before one acts."""
+        return [name for name, on in (("PRODUCTION", self.production), ("read-only", self.read_only)) if on]
+
+    @property
+    def hint(self) -> str:
+        """Both in one line."""
+        return "  ".join([self.url, *self.badges])
+
+
+def _palette() -> type[Provider]:
+    from qtool.tui.palette import Palette
+
+    return Palette
 
 
 class Top(App[None]):
@@ -48,11 +74,13 @@ class Top(App[None]):
     DEFAULT_MODE = TABS[0].mode
     TITLE = "qtool top"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS = {_palette}  # noqa: RUF012  as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "Quit", show=False, id="app.quit"),
         Binding("escape", "leave(False)", "Back", show=False, id="app.back"),
         Binding("p", "pause", "Pause the view", show=False, id="app.pause"),
-        Binding("colon", "command_palette", "Commands", show=False, id="app.palette"),
+        Binding("colon,ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
+        Binding("C", "contexts", "Another context", show=False, id="app.contexts"),
         Binding("ctrl+z", "suspend_process", "To the shell", show=False, id="app.suspend"),
         *(
             Binding(str(number), f"go('{tab.mode}')", tab.title, show=False, id=f"go.{tab.mode}")
@@ -63,68 +91,92 @@ class Top(App[None]):
     class Answered(Message):
         """A line has an answer."""
 
-        def __init__(self, answer: Answer) -> None:
+        def __init__(self, lines: Lines, answer: Answer) -> None:
             super().__init__()
+            self.lines = lines
             self.answer = answer
 
-    def __init__(self, place: Place, *, refresh: float = 1.0, clock: Clock | None = None) -> None:
-        """``refresh``: seconds between two looks."""
+    def __init__(
+        self,
+        place: Place,
+        *,
+        places: Sequence[Place] = (),
+        refresh: float = 1.0,
+        theme: str | None = None,
+        mouse: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        """``places``: where else one can go. ``refresh``: seconds between two looks."""
         super().__init__()
         self.place = place
+        self.places = places
+        self.mouse = Mouse(self, on=mouse)
         self.store = Store()
         self._clock = clock or SystemClock()
         self._refresh_seconds = refresh
         self._watch = Watch()
         self._meter = Meter(self._clock)
         self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
-        self._watching: Line | None = None
-        self._looking: Line | None = None
+        self._lines = Lines(place.opener, self._deliver, self._clock)
+        self._dress(theme)
 
     # --- the broker ----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         self.set_class(self.place.production, "-production")
-        self._watching = Line("watch", self.place.opener, self._deliver, self._clock)
         self._look()
         self.set_interval(self._refresh_seconds, self._look)
         self.set_interval(1.0, self._tell)
 
     def on_unmount(self) -> None:
-        for line in (self._watching, self._looking):
-            if line is not None:
-                line.close(timeout=0.2)
+        self._lines.close(timeout=0.2)
 
     def _look(self) -> None:
-        assert self._watching is not None
-        self._watching.ask(WATCH, self._sight)
-
-    def _sight(self, adapter: Adapter) -> Any:
-        sight = self._watch.look(adapter)
-        return sight, self._meter.read(sight.snapshot.workers)
+        self._lines.ask("watch", WATCH, partial(_sight, self._watch, self._meter))
 
     def ask(self, key: str, look: Look, then: Callable[[Answer], object], *, on_behalf_of: Screen[Any]) -> None:
         """Ask the broker on the line for lists and details; ``then`` is called while that screen exists."""
-        if self._looking is None:
-            self._looking = Line("look", self.place.opener, self._deliver, self._clock)
         self._asked[key] = (then, on_behalf_of)
-        self._looking.ask(key, look)
+        self._lines.ask("look", key, look)
 
-    def _deliver(self, answer: Answer) -> None:
+    def _deliver(self, lines: Lines, answer: Answer) -> None:
         """In a line's thread."""
-        self.post_message(self.Answered(answer))
+        self.post_message(self.Answered(lines, answer))
 
     def on_top_answered(self, message: Answered) -> None:
+        if message.lines is not self._lines:
+            # It is about a place that was left meanwhile.
+            return
         answer = message.answer
         if answer.key == WATCH:
             new = self.store.see(answer)
-            if isinstance(self.screen, View):
+            if (front := self.front) is not None:
                 if new:
-                    self.screen.seen()
-                self.screen.tell()
+                    front.seen()
+                front.tell()
             return
         then, screen = self._asked[answer.key]
         if screen.is_attached:
             then(answer)
+
+    def go_to(self, place: Place) -> None:
+        """Look at another broker: with new lines, an empty store and new screens, so that nothing of the old stays."""
+        self._lines.close()
+        self._asked.clear()
+        self.place, self.store, self._watch, self._meter = place, Store(), Watch(), Meter(self._clock)
+        self._lines = Lines(place.opener, self._deliver, self._clock)
+        self.set_class(place.production, "-production")
+        # A mode cannot be removed while it is shown: another one takes its place for that moment.
+        modes = dict(self._modes)
+        self.add_mode(_LEAVING, Screen)
+        self.switch_mode(_LEAVING)
+        for mode in modes:
+            self.remove_mode(mode)
+        for mode, screen in modes.items():
+            self.add_mode(mode, screen)
+        self.switch_mode(self.DEFAULT_MODE)
+        self.remove_mode(_LEAVING)
+        self._look()
 
     # --- what the screens ask for --------------------------------------------------------------------
 
@@ -141,13 +193,11 @@ class Top(App[None]):
     @property
     def badges(self) -> Sequence[str]:
         """What one has to know before one acts."""
-        place = self.place
-        return [name for name, on in (("PRODUCTION", place.production), ("read-only", place.read_only)) if on]
+        return [*self.place.badges, *([] if self.mouse.on else ["mouse off"])]
 
     def age(self) -> Age:
         """How old what is shown is."""
-        busy_since = self._watching.busy_since if self._watching is not None else None
-        return self.store.age(self._clock.monotonic(), busy_since)
+        return self.store.age(self._clock.monotonic(), self._lines.busy_since("watch"))
 
     def show_jobs(self, queue: str) -> None:
         """The jobs of a queue."""
@@ -163,9 +213,36 @@ class Top(App[None]):
         if isinstance(self.screen, Workers):
             self.call_after_refresh(self.screen.select, id)
 
+    @property
+    def front(self) -> View | None:
+        """The screen that is shown, be it under a dialog; None while the program ends."""
+        if not self.is_running:
+            return None
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
+
     def _tell(self) -> None:
-        if isinstance(self.screen, View):
-            self.screen.tell()
+        if (front := self.front) is not None:
+            front.tell()
+
+    # --- how it looks --------------------------------------------------------------------------------
+
+    def _dress(self, theme: str | None) -> None:
+        """Begin with this theme; with none named as the environment wants it."""
+        for own in OWN:
+            self.register_theme(own)
+        wished = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else DARK.name)
+        # Textual makes grey of colours where NO_COLOR is set; here colours are left out, and that is a theme.
+        self._filters: list[LineFilter] = [each for each in self._filters if not isinstance(each, Monochrome)]
+        self._colourless = NoColor(enabled=False)
+        self._filters.append(self._colourless)
+        self.theme = wished
+
+    def watch_theme(self, theme: str) -> None:
+        self.no_color = self._colourless.enabled = theme == MONOCHROME.name
+
+    def wear(self, theme: str) -> None:
+        """Change the theme."""
+        self.theme = theme
 
     # --- keys ----------------------------------------------------------------------------------------
 
@@ -183,10 +260,35 @@ class Top(App[None]):
         elif quit:
             self.exit()
 
+    def action_contexts(self) -> None:
+        """Choose another broker to look at."""
+        from qtool.tui.screens.menu import Choice, Menu
+
+        def chosen(number: int | None) -> None:
+            if number is not None and (place := self.places[number]) is not self.place:
+                self.go_to(place)
+
+        if not self.places:
+            self.notify("'qtool context add NAME URL' names one.", title="No contexts")
+            return
+        lines = [Choice(place.where, place.hint, place is self.place) for place in self.places]
+        self.push_screen(Menu("Look at", lines), chosen)
+
+    def action_mouse(self) -> None:
+        """Leave the mouse to the terminal, or take it back."""
+        self.mouse.switch(not self.mouse.on)
+        self._tell()
+
     def action_pause(self) -> None:
         """Stop or go on showing what is new."""
         self.store.frozen = not self.store.frozen
         self._tell()
+
+
+def _sight(watch: Watch, meter: Meter, adapter: Adapter) -> Any:
+    """In a line's thread."""
+    sight = watch.look(adapter)
+    return sight, meter.read(sight.snapshot.workers)
 
 
 Top.MODES = {tab.mode: tab.screen for tab in TABS}

@@ -49,6 +49,7 @@ class Line:
         self._wanted: dict[str, tuple[Look, float]] = {}
         self._changed = threading.Condition()
         self._open = True
+        self._answering = False
         self._retry_at = 0.0
         self._pause = REOPEN[0]
         self._down: QtoolError | None = None
@@ -64,6 +65,12 @@ class Line:
             asked_at = self._wanted.pop(key, (look, self._clock.monotonic()))[1]
             self._wanted[key] = (look, asked_at)
             self._changed.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Everything that was asked has been answered, and the answers delivered."""
+        with self._changed:
+            return not self._wanted and not self._answering
 
     def close(self, timeout: float = 1.0) -> None:
         """Ask nothing more. A broker that does not answer is not waited for longer than ``timeout`` seconds."""
@@ -86,10 +93,12 @@ class Line:
 
     def _next(self) -> tuple[str, Look, float] | None:
         with self._changed:
+            self._answering = False
             while self._open and not self._wanted:
                 self._changed.wait()
             if not self._open:
                 return None
+            self._answering = True
             key = next(iter(self._wanted))
             return key, *self._wanted.pop(key)
 

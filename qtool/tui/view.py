@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from qtool.tui.app import Top
+    from qtool.tui.commands import Command
     from qtool.tui.poller import Answer, Look
     from qtool.tui.store import Store
     from qtool.tui.targets import Targets
@@ -50,6 +51,10 @@ class View(Screen[None]):
 
     def crumbs(self) -> Sequence[str]:
         """Where in its tab it stands."""
+        return ()
+
+    def commands(self) -> Sequence[Command]:
+        """What the palette offers here besides what the keys do."""
         return ()
 
     def targets(self) -> Targets | None:

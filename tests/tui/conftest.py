@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,20 +98,31 @@ class Stage:
 
     # --- the screen ----------------------------------------------------------------------------------
 
-    def top(self, **place: Any) -> Top:
-        """The program over this file."""
-        said: dict[str, Any] = {"where": "shop", "opener": self.open} | place
-        return Top(Place(**said), refresh=0.05, clock=self.clock)
+    def place(self, **more: Any) -> Place:
+        """Where this file is."""
+        said: dict[str, Any] = {"where": "shop", "opener": self.open} | more
+        return Place(**said)
+
+    def top(self, options: Mapping[str, Any] = MappingProxyType({}), **place: Any) -> Top:
+        """The program over this file; ``options`` are the program's own."""
+        return Top(self.place(**place), refresh=0.05, clock=self.clock, **options)
 
     def open(self) -> Adapter:
         """Another connection."""
         return open_sqlite(f"sqlite://{self.path}", clock=self.clock)
 
-    def drive(self, script: Script, *, size: tuple[int, int] = (80, 24), **place: Any) -> None:
+    def drive(
+        self,
+        script: Script,
+        *,
+        size: tuple[int, int] = (80, 24),
+        options: Mapping[str, Any] = MappingProxyType({}),
+        **place: Any,
+    ) -> None:
         """Run the program and the script beside it, from the first data on."""
 
         async def run() -> None:
-            app = self.top(**place)
+            app = self.top(options, **place)
             async with app.run_test(size=size) as pilot:
                 await settled(pilot, lambda: app.store.sight is not None)
                 await pilot.pause()
