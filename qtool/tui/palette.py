@@ -15,6 +15,7 @@ from qtool.tui.view import View
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from textual.fuzzy import Matcher
     from textual.screen import Screen
 
     from qtool.tui.app import Top
@@ -42,7 +43,7 @@ class Palette(Provider):
             # What a command says about itself finds it too, behind those that are called so.
             score = matcher.match(name) or 0.3 * matcher.match(command.help)
             if score > 0:
-                yield Hit(score, matcher.highlight(name), command.run, text=name, help=command.help)
+                yield Hit(score, _marked(matcher, name), command.run, text=name, help=command.help)
 
 
 def offered(top: Top, screen: Screen[Any]) -> Iterator[Command]:
@@ -73,3 +74,11 @@ def _bound(top: Top, screen: Screen[Any]) -> Iterator[Command]:
         seen.add(binding.action)
         name = f"Go to {binding.description}" if binding.id.startswith("go.") else binding.description
         yield Command(name, f"key {top.get_key_display(binding)}", partial(top.run_action, binding.action, node))
+
+
+def _marked(matcher: Matcher, name: str) -> Content:
+    """The name with the letters that were typed; Textual's own way would read it as markup."""
+    shown = Content(name)
+    for place in matcher.fuzzy_search.match(matcher.query, name)[1]:
+        shown = shown.stylize(matcher.match_style, place, place + 1)
+    return shown
