@@ -180,12 +180,17 @@ def config_path(environ: Mapping[str, str] = os.environ) -> str:
 
 def default_broker(environ: Mapping[str, str] = os.environ) -> str:
     """The embedded file in the user's state directory, as a URL."""
+    return "sqlite://" + os.path.join(state_directory(environ), "qtool.db")
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> str:
+    """Where qtool keeps what it makes by itself."""
     home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     if not sys.platform.startswith("linux") and not environ.get("XDG_STATE_HOME"):
         import platformdirs
 
         home = platformdirs.user_state_dir()
-    return "sqlite://" + os.path.join(os.path.abspath(home), "qtool", "qtool.db")
+    return os.path.join(os.path.abspath(home), "qtool")
 
 
 def read_toml(path: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
 from qtool.engine.watch import Watch
 from qtool.tui.lines import Lines
+from qtool.tui.memory import Memory
 from qtool.tui.mouse import Mouse
 from qtool.tui.store import Store
 from qtool.tui.tabs import TABS
@@ -104,6 +105,7 @@ class Top(App[None]):
         refresh: float = 1.0,
         theme: str | None = None,
         mouse: bool = True,
+        memory: Memory | None = None,
         clock: Clock | None = None,
     ) -> None:
         """``places``: where else one can go. ``refresh``: seconds between two looks."""
@@ -111,6 +113,7 @@ class Top(App[None]):
         self.place = place
         self.places = places
         self.mouse = Mouse(self, on=mouse)
+        self.memory = memory or Memory()
         self.store = Store()
         self._clock = clock or SystemClock()
         self._refresh_seconds = refresh
@@ -129,6 +132,7 @@ class Top(App[None]):
         self.set_interval(1.0, self._tell)
 
     def on_unmount(self) -> None:
+        self.memory.wait()
         self._lines.close(timeout=0.2)
 
     def _look(self) -> None:
@@ -223,6 +227,8 @@ class Top(App[None]):
     def _tell(self) -> None:
         if (front := self.front) is not None:
             front.tell()
+        if (trouble := self.memory.trouble()) is not None:
+            self.notify(trouble, severity="warning", markup=False)
 
     # --- how it looks --------------------------------------------------------------------------------
 
@@ -230,7 +236,8 @@ class Top(App[None]):
         """Begin with this theme; with none named as the environment wants it."""
         for own in OWN:
             self.register_theme(own)
-        wished = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else DARK.name)
+        kept = self.memory.theme if self.memory.theme in self.available_themes else None
+        wished = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else kept or DARK.name)
         # Textual makes grey of colours where NO_COLOR is set; here colours are left out, and that is a theme.
         self._filters: list[LineFilter] = [each for each in self._filters if not isinstance(each, Monochrome)]
         self._colourless = NoColor(enabled=False)
@@ -241,8 +248,9 @@ class Top(App[None]):
         self.no_color = self._colourless.enabled = theme == MONOCHROME.name
 
     def wear(self, theme: str) -> None:
-        """Change the theme."""
+        """Change the theme, and remember it."""
         self.theme = theme
+        self.memory.keep_theme(theme)
 
     # --- keys ----------------------------------------------------------------------------------------
 

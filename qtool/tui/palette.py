@@ -10,6 +10,7 @@ from textual.content import Content
 
 from qtool.output import clean
 from qtool.tui.commands import Command
+from qtool.tui.explain import HEADS
 from qtool.tui.view import View
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def offered(top: Top, screen: Screen[Any]) -> Iterator[Command]:
     if isinstance(screen, View):
         yield from screen.commands()
     yield from _bound(top, screen)
+    if isinstance(screen, View):
+        for name in screen.orders():
+            yield Command(f"Sort by {name}", HEADS.get(name, "again reverses"), partial(screen.sort_by, name))
     for place in top.places:
         if place is not top.place:
             yield Command(f"Context {place.where}", "look at another broker", partial(top.go_to, place))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qtool.tui.lists import ask_columns, ask_order, dress, list_of, orders, sort
+from qtool.tui.memory import Shape
 from qtool.tui.widgets.bars import FootBar, Tabs, TopBar
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from qtool.tui.poller import Answer, Look
     from qtool.tui.store import Store
     from qtool.tui.targets import Targets
+    from qtool.tui.widgets.grid import Grid
 
 
 class View(Screen[None]):
@@ -26,6 +30,10 @@ class View(Screen[None]):
 
     MODE: ClassVar[str] = ""
     """Of which tab it is."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s,f6", "sort", "Sort", show=False, id="list.sort"),
+        Binding("c", "columns", "Columns", show=False, id="list.columns"),
+    ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (220, "-ultra")]  # noqa: RUF012  as Textual declares it
 
     @property
@@ -57,6 +65,22 @@ class View(Screen[None]):
         """What the palette offers here besides what the keys do."""
         return ()
 
+    def orders(self) -> Sequence[str]:
+        """By what the list in focus can be sorted. A screen that pages its list from the broker says what that can."""
+        grid = list_of(self)
+        return orders(grid) if grid is not None else ()
+
+    def order(self) -> tuple[str | None, str]:
+        """Which of :meth:`orders` holds now, and ``↑`` or ``↓``; empty where that is part of its name."""
+        grid = list_of(self)
+        shape = grid.headings.shape if grid is not None else Shape()
+        return shape.sort, "" if shape.sort is None else "↓" if shape.descending else "↑"
+
+    def sort_by(self, name: str) -> None:
+        """Sort by one of :meth:`orders`; by its other end where it is already."""
+        if (grid := list_of(self)) is not None:
+            sort(self, grid, name)
+
     def targets(self) -> Targets | None:
         """What a key that acts would act on now; None when there is nothing under the cursor."""
         return None
@@ -77,3 +101,21 @@ class View(Screen[None]):
     def on_screen_resume(self) -> None:
         self.tell()
         self.seen()
+
+    # --- lists ---------------------------------------------------------------------------------------
+
+    def on_grid_ready(self, event: Grid.Ready) -> None:
+        dress(self, event.grid)
+
+    def on_grid_headed(self, event: Grid.Headed) -> None:
+        event.grid.focus()
+        if event.head in self.orders():
+            self.sort_by(event.head)
+
+    def action_sort(self) -> None:
+        """Choose by what the list is sorted."""
+        ask_order(self)
+
+    def action_columns(self) -> None:
+        """Choose which columns the list has."""
+        ask_columns(self)

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Label, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from qtool.engine.value import Value
@@ -40,8 +40,10 @@ class Menu(ModalScreen[int]):
         Binding("up,k", "list('cursor_up')", "Up", show=False, id="menu.up"),
     ]
 
-    def __init__(self, title: str, choices: Sequence[Choice]) -> None:
+    def __init__(self, title: str, choices: Sequence[Choice], more: str = "") -> None:
+        """``more`` is said below, beside what the keys do."""
         super().__init__()
+        self._more = f", {more}" if more else ""
         self._title = title
         self._choices = choices
         self._keys = list(letters(choice.name for choice in choices))
@@ -54,10 +56,10 @@ class Menu(ModalScreen[int]):
             line.append(f"{letter or ' '} ", "bold underline" if letter else "").append("▸ " if choice.here else "  ")
             line.append(f"{clean(choice.name):<{wide}}").append(f"  {clean(choice.hint)}" if choice.hint else "", "dim")
             lines.append(Option(line))
-        with Vertical(classes="dialog"):
-            yield Label(Text(self._title), classes="dialog--title")
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = f"a letter or ⏎ chooses{self._more}, esc closes"
             yield OptionList(*lines, compact=True)
-            yield Label(Text("a letter or ⏎ chooses, esc closes", "dim"), classes="dialog--keys")
 
     def on_mount(self) -> None:
         options = self.query_one(OptionList)

@@ -14,19 +14,17 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from qtool.output import clean
-from qtool.tables import NONE, Column, layout
+from qtool.tables import NONE, Column
+from qtool.tui.headings import GAP, MARGIN, Headings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from textual import events
 
-Row = TypeVar("Row")
+    from qtool.tui.memory import Shape
 
-_GAP = 1
-"""Cells between two columns."""
-_MARGIN = 2
-"""Cells before the first column: what is marked, and where one stands."""
+Row = TypeVar("Row")
 
 UP = Binding("up,k", "move(-1)", "Up", show=False, id="grid.up")
 DOWN = Binding("down,j", "move(1)", "Down", show=False, id="grid.down")
@@ -74,6 +72,21 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
             self.grid = grid
             self.side = side
 
+    class Ready(Message):
+        """It is there: who remembers how it is wanted can say so."""
+
+        def __init__(self, grid: Grid[Any]) -> None:
+            super().__init__()
+            self.grid = grid
+
+    class Headed(Message):
+        """Somebody clicked on a heading."""
+
+        def __init__(self, grid: Grid[Any], head: str) -> None:
+            super().__init__()
+            self.grid = grid
+            self.head = head
+
     def __init__(
         self,
         columns: Sequence[Column[Row]],
@@ -84,26 +97,27 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self.columns = tuple(columns)
+        self.headings = Headings(columns)
         self.rows: Sequence[Row] = ()
+        self._unsorted: Sequence[Row] = ()
         self.marks: dict[str, None] = {}
         """Keys, in the order they were marked; also of rows that are not here now."""
         self.empty = empty
         self.markable = markable
         self._key = key
         self._at = 0
-        self._widths = [0] * len(self.columns)
-        """As wide as each column has ever had to be: columns that jump are hard to read."""
-        self._natural = [0] * len(self.columns)
-        self._layout: list[tuple[int, int]] = []
         self._styles: dict[str, Style] = {}
+
+    def on_mount(self) -> None:
+        self.post_message(self.Ready(self))
 
     # --- rows ----------------------------------------------------------------------------------------
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show these from now on. The cursor stays on its row and the row on its line, where that is still there."""
         before, on_line = self.current_key, self._at - self.scroll_offset.y
-        self.rows = rows
+        self._unsorted = rows
+        self.rows = rows = self.headings.sorted(rows)
         found = next((n for n, row in enumerate(rows) if self._key(row) == before), None) if before else None
         moved = before is not None and found is None
         self._at = found if found is not None else max(0, min(self._at, len(rows) - 1))
@@ -118,11 +132,13 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
 
     def set_columns(self, columns: Sequence[Column[Row]]) -> None:
         """Have these columns from now on."""
-        self.columns = tuple(columns)
-        self._widths = [0] * len(self.columns)
-        self._natural = [0] * len(self.columns)
-        self._arrange()
-        self.refresh()
+        self.headings.wear(self.headings.shape, columns)
+        self.show(self._unsorted)
+
+    def wear(self, shape: Shape) -> None:
+        """Show the columns that are wanted, and sort as is wanted."""
+        self.headings.wear(shape)
+        self.show(self._unsorted)
 
     @property
     def current(self) -> Row | None:
@@ -186,6 +202,8 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         number = event.y - 1 + self.scroll_offset.y
+        if event.y == 0 and (column := self.headings.at(event.x)) is not None:
+            self.post_message(self.Headed(self, column.head))
         if event.y > 0 and number < len(self.rows):
             again = number == self._at and event.chain > 1
             self._move_to(number)
@@ -227,24 +245,8 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     def _arrange(self) -> None:
         """Lay the columns out for the rows in sight."""
         top = self.scroll_offset.y
-        seen = self.rows[top : top + self.size.height]
-        filled = [False] * len(self.columns)
-        for index, column in enumerate(self.columns):
-            width = max(self._widths[index], len(column.head), column.wide)
-            for row in seen:
-                text = column.cell(row)
-                filled[index] |= bool(text)
-                width = max(width, cell_len(text) if not text.isascii() else len(text))
-            # A text that somebody wrote may be of any length: no reason to remember it.
-            self._widths[index] = 0 if column.least else width
-            filled[index] |= not seen
-            self._natural[index] = width
-        room = self.size.width - _MARGIN - (1 if self.show_vertical_scrollbar else 0)
-        self._layout = layout(self.columns, self._natural, filled, room, _GAP)
-        spare = room - sum(width + _GAP for _, width in self._layout) + _GAP
-        if spare > 0 and self._layout:
-            index, width = self._layout[-1]
-            self._layout[-1] = (index, width + spare)
+        room = self.size.width - MARGIN - (1 if self.show_vertical_scrollbar else 0)
+        self.headings.arrange(self.rows[top : top + self.size.height], room)
 
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, len(self.rows) + 1)
@@ -263,7 +265,7 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
-            return self._line([column.head for column in self.columns], self._style("grid--head"), width, " ")
+            return self._heads(self._style("grid--head"), width)
         number = y - 1 + self.scroll_offset.y
         if number >= len(self.rows):
             if not self.rows and y == 2:
@@ -276,8 +278,7 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         name = "grid--cursor" if here and self.has_focus else "grid--marked" if marked else ""
         base = self._style(name) if name else self.rich_style
         cells: list[Segment] = [Segment(f"{'▸' if here else ' '}{'✓' if marked else ' '}", base)]
-        for position, (index, cells_wide) in enumerate(self._layout):
-            column = self.columns[index]
+        for column, cells_wide in self.headings.laid:
             text = clean(column.cell(row))
             style = base
             if text == NONE:
@@ -285,13 +286,12 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
             elif column.style is not None and (said := column.style(row)):
                 style = base + self._parsed(said)
             cells.append(Segment(_fit(text, cells_wide, right=column.right), style))
-            if position < len(self._layout) - 1:
-                cells.append(Segment(" " * _GAP, base))
+            cells.append(Segment(" " * GAP, base))
         return Strip(cells).adjust_cell_length(width, base)
 
-    def _line(self, texts: Sequence[str], style: Style, width: int, margin: str) -> Strip:
-        pieces = [_fit(texts[index], cells_wide, right=self.columns[index].right) for index, cells_wide in self._layout]
-        return Strip([Segment(margin * _MARGIN + (" " * _GAP).join(pieces), style)]).adjust_cell_length(width, style)
+    def _heads(self, style: Style, width: int) -> Strip:
+        heads = [_fit(self.headings.head(column), wide, right=column.right) for column, wide in self.headings.laid]
+        return Strip([Segment(" " * MARGIN + (" " * GAP).join(heads), style)]).adjust_cell_length(width, style)
 
     def _style(self, name: str) -> Style:
         if name not in self._styles:
