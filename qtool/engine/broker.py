@@ -357,6 +357,8 @@ class Page(Value):
     jobs: tuple[JobInfo, ...]
     next: int | None
     """Pass as ``after`` for the following page; None at the end."""
+    keys: tuple[int, ...]
+    """One a job, that it keeps: the greater the newer. ``after`` may be any number beside or between them."""
 
 
 class Inspector(Protocol):

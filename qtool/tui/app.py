@@ -138,10 +138,18 @@ class Top(App[None]):
     def _look(self) -> None:
         self._lines.ask("watch", WATCH, partial(_sight, self._watch, self._meter))
 
-    def ask(self, key: str, look: Look, then: Callable[[Answer], object], *, on_behalf_of: Screen[Any]) -> None:
-        """Ask the broker on the line for lists and details; ``then`` is called while that screen exists."""
+    def ask(
+        self,
+        key: str,
+        look: Look,
+        then: Callable[[Answer], object],
+        *,
+        on_behalf_of: Screen[Any],
+        line: str = "look",
+    ) -> None:
+        """Ask the broker on a line of this name; ``then`` is called while that screen exists."""
         self._asked[key] = (then, on_behalf_of)
-        self._lines.ask("look", key, look)
+        self._lines.ask(line, key, look)
 
     def _deliver(self, lines: Lines, answer: Answer) -> None:
         """In a line's thread."""
@@ -203,10 +211,17 @@ class Top(App[None]):
         """How old what is shown is."""
         return self.store.age(self._clock.monotonic(), self._lines.busy_since("watch"))
 
-    def show_jobs(self, queue: str) -> None:
-        """The jobs of a queue."""
+    def show_jobs(self, queue: str | None = None, where: str = "") -> None:
+        """The jobs of a queue, or those that match a filter."""
+        from qtool.tui.screens.jobs import Jobs, of_queue
 
-    def show_job(self, id: str) -> None:
+        self.action_go("jobs")
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if isinstance(self.screen, Jobs):
+            self.call_after_refresh(self.screen.filter, of_queue(queue) if queue is not None else where)
+
+    def show_job(self, id: str, pane: str = "") -> None:
         """One job."""
 
     def show_worker(self, id: str) -> None:

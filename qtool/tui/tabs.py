@@ -28,5 +28,6 @@ class Tab(Value):
 
 TABS = (
     Tab("overview", "Overview", "overview:Overview"),
+    Tab("jobs", "Jobs", "jobs:Jobs"),
     Tab("workers", "Workers", "workers:Workers"),
 )

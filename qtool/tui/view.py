@@ -88,9 +88,12 @@ class View(Screen[None]):
     def seen(self) -> None:
         """There is news in the store, or the screen is in front again: show it, and ask for what else it needs."""
 
-    def ask(self, key: str, look: Look, then: Callable[[Answer], object]) -> None:
-        """Ask the broker; ``then`` is called with the answer while this screen exists."""
-        self.top.ask(f"{self.id or type(self).__name__}.{key}", look, then, on_behalf_of=self)
+    def ask(self, key: str, look: Look, then: Callable[[Answer], object], *, line: str = "look") -> None:
+        """Ask the broker; ``then`` is called with the answer while this screen exists.
+
+        ``line``: what may take long goes over one of its own, so that nothing else waits for it.
+        """
+        self.top.ask(f"{self.id or type(self).__name__}.{key}", look, then, on_behalf_of=self, line=line)
 
     def tell(self) -> None:
         """Bring the lines around it up to date."""

@@ -156,6 +156,29 @@ def test_pages_hold_when_jobs_come_and_go_between_them(drive: Drive, adapter: Ad
     assert [job.id for job in rest.jobs] == [ids[3], ids[1], ids[0]]
 
 
+@pytest.mark.parametrize("where", [None, "queue:q", "priority:0"])
+def test_every_job_has_a_key_from_which_one_goes_on_in_both_directions(
+    drive: Drive, adapter: Adapter, where: str | None
+) -> None:
+    filter_ = parse(where) if where else None
+    ids = drive.put(7, queue="q")
+    page = adapter.inspector.browse(filter_, limit=7)
+    assert list(page.keys) == sorted(set(page.keys), reverse=True)
+    key = page.keys[3]
+    older = adapter.inspector.browse(filter_, after=key, limit=2)
+    newer = adapter.inspector.browse(filter_, after=key, limit=2, oldest_first=True)
+    assert [job.id for job in older.jobs] == [ids[2], ids[1]]
+    assert [job.id for job in newer.jobs] == [ids[4], ids[5]]
+    again = adapter.inspector.browse(filter_, after=key + 1, limit=1)
+    assert ([job.id for job in again.jobs], again.keys) == ([ids[3]], (key,))
+    # A job keeps its key, whatever becomes of it and of others.
+    adapter.operator.cancel([ids[3]])
+    adapter.operator.retry([ids[3]])
+    adapter.operator.delete([ids[6]])
+    drive.put(2, queue="q")
+    assert adapter.inspector.browse(filter_, limit=8).keys[2:] == page.keys[1:]
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [

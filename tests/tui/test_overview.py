@@ -83,7 +83,7 @@ def test_a_worker_shows_what_its_slots_run(stage: Stage, size: tuple[int, int]) 
     fill(stage)
 
     async def look(pilot: Pilot[None]) -> None:
-        await pilot.press("2")
+        await pilot.press("3")
         await settled(pilot, lambda: "shop.report(0)" in text_of(pilot.app))
         compare(pilot, "workers")
 

@@ -30,6 +30,15 @@ UP = Binding("up,k", "move(-1)", "Up", show=False, id="grid.up")
 DOWN = Binding("down,j", "move(1)", "Down", show=False, id="grid.down")
 
 
+class About(Message):
+    """Something about a row of a grid."""
+
+    def __init__(self, grid: Grid[Any], row: Any) -> None:
+        super().__init__()
+        self.grid = grid
+        self.row = row
+
+
 class Grid(ScrollView, Generic[Row], can_focus=True):
     """Rows under a line of headings. The cursor and the marks belong to keys, not to places."""
 
@@ -48,36 +57,27 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--head", "grid--cursor", "grid--marked", "grid--empty"}
 
-    class Moved(Message):
+    class Moved(About):
         """The cursor is on another row, or on none."""
 
-        def __init__(self, grid: Grid[Any], row: Any) -> None:
-            super().__init__()
-            self.grid = grid
-            self.row = row
-
-    class Opened(Message):
+    class Opened(About):
         """Somebody wants to see more of a row."""
 
-        def __init__(self, grid: Grid[Any], row: Any) -> None:
-            super().__init__()
-            self.grid = grid
-            self.row = row
+    class Marked(About):
+        """Other rows are marked than before."""
 
     class Edge(Message):
-        """The cursor comes near the first row (-1) or the last (1): there may be more beyond."""
+        """What is in sight comes near the first row (-1) or the last (1): there may be more beyond."""
 
-        def __init__(self, grid: Grid[Any], side: int) -> None:
+        def __init__(self, grid: Grid[Any], side: int, *, far: bool = False) -> None:
+            """``far``: somebody wants the very first or last row there is."""
             super().__init__()
             self.grid = grid
             self.side = side
+            self.far = far
 
-    class Ready(Message):
+    class Ready(About):
         """It is there: who remembers how it is wanted can say so."""
-
-        def __init__(self, grid: Grid[Any]) -> None:
-            super().__init__()
-            self.grid = grid
 
     class Headed(Message):
         """Somebody clicked on a heading."""
@@ -109,17 +109,22 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         self._styles: dict[str, Style] = {}
 
     def on_mount(self) -> None:
-        self.post_message(self.Ready(self))
+        self.post_message(self.Ready(self, None))
 
     # --- rows ----------------------------------------------------------------------------------------
 
-    def show(self, rows: Sequence[Row]) -> None:
-        """Show these from now on. The cursor stays on its row and the row on its line, where that is still there."""
+    def show(self, rows: Sequence[Row], *, cursor: int | None = None) -> None:
+        """Show these from now on. The cursor stays on its row and the row on its line, where that is still there.
+
+        ``cursor``: the row to put it on instead; it stays on its line of the screen.
+        """
         before, on_line = self.current_key, self._at - self.scroll_offset.y
         self._unsorted = rows
         self.rows = rows = self.headings.sorted(rows)
-        found = next((n for n, row in enumerate(rows) if self._key(row) == before), None) if before else None
-        moved = before is not None and found is None
+        found = cursor
+        if found is None and before is not None:
+            found = next((n for n, row in enumerate(rows) if self._key(row) == before), None)
+        moved = before is not None and (found is None or found >= len(rows) or self._key(rows[found]) != before)
         self._at = found if found is not None else max(0, min(self._at, len(rows) - 1))
         self.virtual_size = Size(self.size.width, len(rows) + 1)
         if found is not None and found - self.scroll_offset.y != on_line:
@@ -139,6 +144,17 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         """Show the columns that are wanted, and sort as is wanted."""
         self.headings.wear(shape)
         self.show(self._unsorted)
+
+    @property
+    def place(self) -> int:
+        """The number of the row under the cursor."""
+        return self._at
+
+    @property
+    def in_sight(self) -> range:
+        """The numbers of the rows in sight."""
+        top = self.scroll_offset.y
+        return range(top, min(len(self.rows), top + max(1, self.size.height - 1)))
 
     @property
     def current(self) -> Row | None:
@@ -170,9 +186,11 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
 
     def action_first(self) -> None:
         self._move_to(0)
+        self.post_message(self.Edge(self, -1, far=True))
 
     def action_last(self) -> None:
         self._move_to(len(self.rows) - 1)
+        self.post_message(self.Edge(self, 1, far=True))
 
     def action_open(self) -> None:
         if self.current is not None:
@@ -180,14 +198,20 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
 
     def _move_to(self, number: int) -> None:
         at = max(0, min(number, len(self.rows) - 1))
-        height = self.size.height
-        if number < height // 2 or number >= len(self.rows) - height:
-            self.post_message(self.Edge(self, -1 if number < height // 2 else 1))
         if at != self._at:
             self._at = at
             self._see_cursor()
             self.refresh()
             self.post_message(self.Moved(self, self.current))
+        self._tell_edge()
+
+    def _tell_edge(self) -> None:
+        """Say so where less than a screenful lies beyond what is in sight."""
+        seen, height = self.in_sight, self.size.height
+        if seen.start < height:
+            self.post_message(self.Edge(self, -1))
+        if seen.stop > len(self.rows) - height:
+            self.post_message(self.Edge(self, 1))
 
     def _see_cursor(self) -> None:
         """Scroll as little as the cursor needs to be in sight. The headings take the first line."""
@@ -222,6 +246,7 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
             self.marks[key] = None
         self.action_move(1)
         self.refresh()
+        self.post_message(self.Marked(self, self.current))
 
     def action_mark_range(self) -> None:
         if not self.markable or not self.rows:
@@ -232,6 +257,7 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         for row in self.rows[low : high + 1]:
             self.marks[self._key(row)] = None
         self.refresh()
+        self.post_message(self.Marked(self, self.current))
 
     def unmark_all(self) -> bool:
         """Whether anything was marked."""
@@ -261,6 +287,7 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self._arrange()
+            self._tell_edge()
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -77,15 +77,16 @@ class MemoryInspector:
         limit: int = 100,
         oldest_first: bool = False,
     ) -> Page:
+        limit = max(1, limit)
         found: list[JobInfo] = []
-        key = None
+        keys: list[int] = []
         with self._store.lock:
             for row, info in self._matching(where, after, oldest_first=oldest_first):
                 if len(found) == limit:
-                    return Page(tuple(found), key)
+                    return Page(tuple(found), keys[-1], tuple(keys))
                 found.append(info)
-                key = row.key
-        return Page(tuple(found), None)
+                keys.append(row.key)
+        return Page(tuple(found), None, tuple(keys))
 
     def _matching(
         self, where: Filter | None, after: int | None = None, *, oldest_first: bool = True

@@ -146,7 +146,8 @@ class SqliteInspector:
                         walk.close()
         with self._store.translated():
             jobs = tuple(job_info(row) for row in found[:limit])
-        return Page(jobs, found[limit - 1][0] if len(found) > limit else None)
+        keys = tuple(int(row[0]) for row in found[:limit])
+        return Page(jobs, keys[-1] if len(found) > limit else None, keys)
 
     def count(self, where: Filter | None = None) -> int:
         with self._store.read() as db:
