@@ -9,6 +9,11 @@ The file is TOML, ``$QTOOL_CONFIG`` or ``$XDG_CONFIG_HOME/qtool/config.toml``, a
     read_only = false
     production = true
 
+    [contexts.work.alerts]                  # when 'qtool top' says that somebody should look
+    max_age = "5m"
+    max_depth = 10000
+    min_workers = 1
+
     [routes]
     "mail.*" = {queue = "email", priority = 5}
 
@@ -19,6 +24,10 @@ The file is TOML, ``$QTOOL_CONFIG`` or ``$XDG_CONFIG_HOME/qtool/config.toml``, a
     [worker]
     jobs = 4
 
+    [top]
+    theme = "nord"
+    keys = {"list.sort" = "o", "app.help" = "f1"}
+
 On the path of ``qtool enqueue``: only what starts fast is imported here.
 """
 
@@ -27,8 +36,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from qtool.engine.alerts import Thresholds
 from qtool.engine.value import Value
 from qtool.errors import BadConfig, BrokerNotNamed, ReadOnlyContext, UsageError
 
@@ -57,6 +68,8 @@ class ContextEntry(Value):
     """Refuse commands that change anything."""
     production: bool = False
     """Say so in every question."""
+    alerts: Thresholds | None = None
+    """When ``qtool top`` says that somebody should look."""
 
 
 Bytes: TypeAlias = int
@@ -95,6 +108,19 @@ class WorkerDefaults(Value, kw_only=True):
     """Copy what jobs write to the worker's stderr."""
 
 
+class TopDefaults(Value, kw_only=True):
+    """What ``qtool top`` uses where its options say nothing."""
+
+    theme: str | None = None
+    """The colours: one of ours (``qtool-dark``, ``qtool-light``, ``monochrome``) or of Textual's."""
+    refresh: float = 1.0
+    """The time between two looks at the broker."""
+    mouse: bool = True
+    """Take clicks and the wheel; without, the terminal selects text with them."""
+    keys: Mapping[str, str] = MappingProxyType({})
+    """Other keys for what a key does, by its name: ``"list.sort" = "o,f6"``. ``?`` shows the names."""
+
+
 class Settings(Value, kw_only=True):
     """What flags, environment, context and file come to."""
 
@@ -114,6 +140,7 @@ class Settings(Value, kw_only=True):
     retention: Mapping[str, float | None]
     """State to seconds that finished jobs are kept; None is for ever. What is not said is :data:`policy.KEEP`."""
     worker: WorkerDefaults
+    top: TopDefaults
     path: str
     """The configuration file, whether it exists or not."""
 
@@ -147,6 +174,7 @@ def load_settings(
         routes=said.routes(),
         retention=said.retention(),
         worker=said.worker(),
+        top=said.top(),
         path=path,
     )
 
@@ -265,7 +293,7 @@ class _Reader:
     def __init__(self, path: str, data: dict[str, Any]) -> None:
         self._path = path
         self._data = data
-        known = {"context", "current", "contexts", "routes", "retention", "worker"}
+        known = {"context", "current", "contexts", "routes", "retention", "worker", "top"}
         for key in data:
             if key not in known:
                 raise self._bad(key, f"is not a setting (known: {', '.join(sorted(known))})")
@@ -301,11 +329,37 @@ class _Reader:
         entries = {}
         for name, value in self._table("contexts").items():
             key = f"contexts.{name}"
-            fields = self._fields(key, value, {"broker": str, "read_only": bool, "production": bool})
+            fields = dict(self._fields(key, value, _CONTEXT))
+            if "alerts" in fields:
+                fields["alerts"] = self._alerts(f"{key}.alerts", fields["alerts"])
             if not fields.get("broker"):
                 raise self._bad(f"{key}.broker", "is missing")
             entries[name] = ContextEntry(name, **fields)
         return entries
+
+    def _alerts(self, key: str, value: Any) -> Thresholds:
+        from qtool.engine import alerts
+
+        fields = dict(self._fields(key, value, _ALERTS))
+        for name, said in fields.items():
+            if name == "queues":
+                fields[name] = self._strings(f"{key}.{name}", said)
+            elif name in ("max_age", "drain_within"):
+                fields[name] = self._seconds(f"{key}.{name}", said)
+            if name not in ("queues", "bell") and fields[name] < 0:
+                raise self._bad(f"{key}.{name}", "is less than nothing")
+        return alerts.Thresholds(**fields)
+
+    def top(self) -> TopDefaults:
+        fields = dict(self._fields("top", self._table("top"), _TOP))
+        if "refresh" in fields:
+            fields["refresh"] = self._seconds("top.refresh", fields["refresh"])
+            if not 0.1 <= fields["refresh"] <= 3600:
+                raise self._bad("top.refresh", "is not between 0.1 seconds and an hour")
+        for name, keys in fields.get("keys", {}).items():
+            if not isinstance(keys, str) or not keys:
+                raise self._bad(f'top.keys."{name}"', 'is not a string of keys, as in "ctrl+f" or "o,f6"')
+        return TopDefaults(**fields)
 
     def routes(self) -> tuple[Route, ...]:
         routes = []
@@ -364,6 +418,23 @@ class _Reader:
 
 
 _ROUTE: dict[str, type | tuple[type, ...]] = {"queue": str, "priority": int}
+_CONTEXT: dict[str, type | tuple[type, ...]] = {"broker": str, "read_only": bool, "production": bool, "alerts": dict}
+_ALERTS: dict[str, type | tuple[type, ...]] = {
+    "queues": (str, list),
+    "max_age": (str, int, float),
+    "max_depth": int,
+    "min_workers": int,
+    "drain_within": (str, int, float),
+    "max_failures_per_minute": int,
+    "max_dead": int,
+    "bell": bool,
+}
+_TOP: dict[str, type | tuple[type, ...]] = {
+    "theme": str,
+    "refresh": (str, int, float),
+    "mouse": bool,
+    "keys": dict,
+}
 _WORKER: dict[str, type | tuple[type, ...]] = {
     "jobs": (int, str),
     "pool": str,
@@ -384,6 +455,7 @@ _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",
     bool: "true or false",
     int: "a whole number",
+    dict: "a table",
     (int, str): "a whole number or a string",
     (str, list): "a string or a list of strings",
     (str, int, float): "a duration (seconds, or '90s', '5m', '2d')",

@@ -36,7 +36,10 @@ def add_context(settings: Settings, name: str, url: str, *, read_only: bool, pro
     entry: dict[str, Any] = {"broker": url}
     entry |= {key: True for key, said in (("read_only", read_only), ("production", production)) if said}
     wanted = read_toml(settings.path)
-    wanted.setdefault("contexts", {})[name] = entry
+    contexts = wanted.setdefault("contexts", {})
+    # The alerts of one that is replaced stay: they have a section of their own.
+    kept = {key: value for key, value in contexts.get(name, {}).items() if isinstance(value, dict)}
+    contexts[name] = entry | kept
     lines = _without_section(_lines(settings.path), name)
     if lines and lines[-1].strip():
         lines.append("")
@@ -51,7 +54,7 @@ def remove_context(settings: Settings, name: str) -> None:
     del wanted["contexts"][name]
     if not wanted["contexts"]:
         del wanted["contexts"]
-    lines = _without_section(_lines(settings.path), name)
+    lines = _without_section(_lines(settings.path), name, whole=True)
     if settings.current == name:
         lines = _without_default(lines)
         wanted.pop("context", None)
@@ -80,9 +83,10 @@ def _without_default(lines: list[str]) -> list[str]:
     return [line for index, line in enumerate(lines) if index >= end or not said.match(line)]
 
 
-def _without_section(lines: list[str], name: str) -> list[str]:
-    """Without ``[contexts.NAME]`` and what follows it up to the next header."""
-    header = re.compile(rf"""\s*\[\s*contexts\s*\.\s*["']?{re.escape(name)}["']?\s*\]""")
+def _without_section(lines: list[str], name: str, *, whole: bool = False) -> list[str]:
+    """Without ``[contexts.NAME]`` and what follows it up to the next header; the ``whole`` with what is below it."""
+    below = r"(\s*\..*)?" if whole else ""
+    header = re.compile(rf"""\s*\[\s*contexts\s*\.\s*["']?{re.escape(name)}["']?{below}\s*\]""")
     kept: list[str] = []
     inside = False
     for line in lines:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.client import Client, stand_in
-from qtool.config import Settings, WorkerDefaults
+from qtool.config import Settings, TopDefaults, WorkerDefaults
 from qtool.engine.brokers.memory import open_memory
 from qtool.engine.brokers.memory.broker import MemoryBroker
 from qtool.engine.clock import ManualClock
@@ -54,7 +54,9 @@ class Jobs:
         self._clock.boot()
         self._adapter = open_memory(clock=self._clock, broker=lambda store: _Broker(store, lambda: self._worker))
         self._worker = TestWorker(self._adapter, self._clock)
-        settings = settings or Settings(broker="memory:", source="test", retention={}, worker=WorkerDefaults(), path="")
+        settings = settings or Settings(
+            broker="memory:", source="test", retention={}, worker=WorkerDefaults(), top=TopDefaults(), path=""
+        )
         self.client: Client = _EagerClient(settings, self, raises=raises) if eager else _MemoryClient(settings, self)
         """Enqueues here."""
 

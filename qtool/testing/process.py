@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtool.client import Client, stand_in
-from qtool.config import Settings, WorkerDefaults
+from qtool.config import Settings, TopDefaults, WorkerDefaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +92,9 @@ def real_worker(
         url = f"sqlite://{Path(directory).resolve()}/jobs.db"
         words = [sys.executable, "-m", "qtool", "worker", "-b", url, "-j", str(slots), "--pool", pool, *options]
         words += [word for app in apps for word in ("-A", app)]
-        settings = Settings(broker=url, source="test", retention={}, worker=WorkerDefaults(), path="")
+        settings = Settings(
+            broker=url, source="test", retention={}, worker=WorkerDefaults(), top=TopDefaults(), path=""
+        )
         with log.open("wb") as file, Client(settings) as client, _default_broker(client, url):
             environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
             process = subprocess.Popen(  # noqa: S603  our own interpreter and program

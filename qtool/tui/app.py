@@ -13,6 +13,7 @@ from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.screen import Screen
 
+from qtool.engine.alerts import Thresholds
 from qtool.engine.broker import Adapter
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
@@ -27,7 +28,7 @@ from qtool.tui.usage import Meter
 from qtool.tui.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual.command import Provider
 
@@ -50,6 +51,8 @@ class Place(Value, kw_only=True):
     production: bool = False
     url: str = ""
     """Its URL without password, to tell it from others."""
+    alerts: Thresholds | None = None
+    """When somebody should look."""
 
     @property
     def badges(self) -> Sequence[str]:
@@ -81,6 +84,7 @@ class Top(App[None]):
         Binding("escape", "leave(False)", "Back", show=False, id="app.back"),
         Binding("p", "pause", "Pause the view", show=False, id="app.pause"),
         Binding("colon,ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
+        Binding("question_mark,f1", "help", "Help", show=False, id="app.help"),
         Binding("C", "contexts", "Another context", show=False, id="app.contexts"),
         Binding("ctrl+z", "suspend_process", "To the shell", show=False, id="app.suspend"),
         *(
@@ -106,6 +110,7 @@ class Top(App[None]):
         theme: str | None = None,
         mouse: bool = True,
         memory: Memory | None = None,
+        keymap: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """``places``: where else one can go. ``refresh``: seconds between two looks."""
@@ -114,7 +119,7 @@ class Top(App[None]):
         self.places = places
         self.mouse = Mouse(self, on=mouse)
         self.memory = memory or Memory()
-        self.store = Store()
+        self.store = Store(place.alerts)
         self._clock = clock or SystemClock()
         self._refresh_seconds = refresh
         self._watch = Watch()
@@ -122,6 +127,8 @@ class Top(App[None]):
         self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
         self._lines = Lines(place.opener, self._deliver, self._clock)
         self._dress(theme)
+        if keymap:
+            self.set_keymap(dict(keymap))
 
     # --- the broker ----------------------------------------------------------------------------------
 
@@ -162,6 +169,8 @@ class Top(App[None]):
         answer = message.answer
         if answer.key == WATCH:
             new = self.store.see(answer)
+            if new and self.store.begun and self.place.alerts is not None and self.place.alerts.bell:
+                self.bell()
             if (front := self.front) is not None:
                 if new:
                     front.seen()
@@ -175,7 +184,7 @@ class Top(App[None]):
         """Look at another broker: with new lines, an empty store and new screens, so that nothing of the old stays."""
         self._lines.close()
         self._asked.clear()
-        self.place, self.store, self._watch, self._meter = place, Store(), Watch(), Meter(self._clock)
+        self.place, self.store, self._watch, self._meter = place, Store(place.alerts), Watch(), Meter(self._clock)
         self._lines = Lines(place.opener, self._deliver, self._clock)
         self.set_class(place.production, "-production")
         # A mode cannot be removed while it is shown: another one takes its place for that moment.
@@ -282,6 +291,12 @@ class Top(App[None]):
             self.action_go(self.DEFAULT_MODE)
         elif quit:
             self.exit()
+
+    def action_help(self) -> None:
+        """What the keys do, and what the columns say."""
+        from qtool.tui.screens.help import Help, lines
+
+        self.push_screen(Help(list(lines(self, self.screen))))
 
     def action_contexts(self) -> None:
         """Choose another broker to look at."""

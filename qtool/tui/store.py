@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from qtool.engine.alerts import Alert, Thresholds, evaluate
 from qtool.engine.job import JobInfo
 from qtool.engine.states import State
 from qtool.engine.value import Value
@@ -55,7 +56,12 @@ class Age(Value):
 class Store:
     """The newest of everything, and how old it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        self.alerts: tuple[Alert, ...] = ()
+        """What is not well."""
+        self.begun: tuple[Alert, ...] = ()
+        """Those of them that were not there a look before."""
+        self._thresholds = thresholds
         self.sight: Sight | None = None
         self.queues: tuple[QueueLine, ...] = ()
         self.workers: tuple[WorkerLine, ...] = ()
@@ -82,6 +88,10 @@ class Store:
         self.sight = sight
         self.queues = _queues(sight)
         self.workers = _workers(sight, usages)
+        if self._thresholds is not None:
+            known = {alert.key for alert in self.alerts}
+            self.alerts = evaluate(sight.snapshot, self._thresholds)
+            self.begun = tuple(alert for alert in self.alerts if alert.key not in known)
         return True
 
     def age(self, now: float, busy_since: float | None = None) -> Age:

@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from qtool.tui.lists import ask_columns, ask_order, dress, list_of, orders, sort
 from qtool.tui.memory import Shape
-from qtool.tui.widgets.bars import FootBar, Tabs, TopBar
+from qtool.tui.widgets.bars import AlertStrip, FootBar, Tabs, TopBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,7 @@ class View(Screen[None]):
         yield TopBar()
         yield Tabs(self.top.tabs)
         yield from self.body()
+        yield AlertStrip()
         yield FootBar()
 
     def body(self) -> Sequence[Widget]:
@@ -100,6 +101,7 @@ class View(Screen[None]):
         if self.is_mounted:
             self.query_one(TopBar).tell(self.top.where, self.top.badges, self.top.age(), paused=self.store.frozen)
             self.query_one(Tabs).tell(self.MODE, self.crumbs())
+            self.query_one(AlertStrip).tell([alert.text for alert in self.store.alerts])
 
     def on_screen_resume(self) -> None:
         self.tell()

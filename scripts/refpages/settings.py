@@ -9,7 +9,8 @@ from pathlib import Path
 
 import qtool
 from qtool import config
-from qtool.config import ContextEntry, Route, WorkerDefaults
+from qtool.config import ContextEntry, Route, TopDefaults, WorkerDefaults
+from qtool.engine.alerts import Thresholds
 from qtool.engine.policy import DAY, KEEP
 
 from . import markdown as md
@@ -23,7 +24,8 @@ ENVIRONMENT = {
     " names, never the default one. qtool's plugin for pytest sets it.",
     "QTOOL_DEBUG": "Not empty: tracebacks with errors, as `-v`.",
     "XDG_CONFIG_HOME": "Where `qtool/config.toml` is looked for; by default `~/.config`.",
-    "XDG_STATE_HOME": "Where `qtool/qtool.db`, the default broker, lies; by default `~/.local/state`.",
+    "XDG_STATE_HOME": "Where `qtool/qtool.db`, the default broker, lies, and `qtool/top.json`, what `qtool top`"
+    " remembers; by default `~/.local/state`.",
     "NO_COLOR": "Not empty: no colours.",
     "COLUMNS": "How wide a table is where there is no terminal.",
 }
@@ -73,8 +75,9 @@ def page() -> str:
 
 def _rows() -> list[tuple[str, str, str]]:
     rows = [("`context`", "string", "The context that commands use when nothing else is said.")]
-    for head, kind, skip in (("contexts.NAME", ContextEntry, "name"), ('routes."GLOB"', Route, "pattern")):
-        rows += _fields(head, kind, skip)
+    rows += _fields("contexts.NAME", ContextEntry, "name", "alerts")
+    rows += _fields("contexts.NAME.alerts", Thresholds)
+    rows += _fields('routes."GLOB"', Route, "pattern")
     rows += [
         (
             md.code(f"retention.{name}"),
@@ -85,7 +88,7 @@ def _rows() -> list[tuple[str, str, str]]:
         )
         for name in ("succeeded", "dead", "cancelled", "expired")
     ]
-    return [*rows, *_fields("worker", WorkerDefaults, "")]
+    return [*rows, *_fields("worker", WorkerDefaults), *_fields("top", TopDefaults)]
 
 
 def config_state(name: str) -> typing.Any:
@@ -104,13 +107,15 @@ _KINDS = {
     "Bytes | None": "size",
     "str | None": "string",
     "float | None": "duration",
+    "float": "duration",
+    "Mapping[str, str]": "table of strings",
     "tuple[str, ...]": "string or list of strings",
 }
 
 
-def _fields(head: str, kind: type, skip: str) -> list[tuple[str, str, str]]:
+def _fields(head: str, kind: type, *skip: str) -> list[tuple[str, str, str]]:
     docs = attribute_docs(kind)
-    names = {name: str(annotation) for name, annotation in kind.__annotations__.items() if name != skip}
+    names = {name: str(annotation) for name, annotation in kind.__annotations__.items() if name not in skip}
     if missing := set(names) - set(docs):
         raise SystemExit(f"{kind.__name__}: no documentation of {sorted(missing)}")
     return [(md.code(f"{head}.{name}"), _KINDS[said], md.prose(docs[name])) for name, said in names.items()]

@@ -279,3 +279,40 @@ def module_exists(name: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(f"qtool.commands.{name}") is not None
+
+
+def test_alerts_of_a_context_are_read_and_survive_its_commands(config: Path, call: Call) -> None:
+    config.write_text(
+        TWO + '[contexts.live.alerts]\nmax_age = "5m"\nmax_depth = 10000\nqueues = ["email", "web"]\nbell = true\n'
+    )
+    live = load_settings().contexts[1]
+    assert live.alerts is not None
+    assert (live.alerts.max_age, live.alerts.max_depth, live.alerts.queues) == (300.0, 10000, ("email", "web"))
+    assert live.alerts.bell
+    assert live.alerts.min_workers is None
+    assert call("context", "add", "live", "sqlite:///new.db").code == 0
+    again = load_settings().contexts[-1]
+    assert (again.name, again.broker, again.alerts) == ("live", "sqlite:///new.db", live.alerts)
+    assert call("context", "rm", "live").code == 0
+    assert "alerts" not in config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("[contexts.live.alerts]\nmax_agee = 3", "max_agee"),
+        ('[contexts.live.alerts]\nmax_depth = "many"', "max_depth' is not a whole number"),
+        ('[contexts.live.alerts]\nmax_age = "soon"', "max_age"),
+        ("[contexts.live.alerts]\nmin_workers = -1", "min_workers' is less than nothing"),
+        ("[contexts.live]\nbroker = 'a.db'\nalerts = 3", "contexts.live.alerts' is not a table"),
+        ("[top]\ntheme = 3", "top.theme' is not a string"),
+        ('[top]\nrefresh = "1ms"', "top.refresh"),
+        ("[top.keys]\n'app.help' = 3", 'top.keys."app.help"'),
+    ],
+)
+def test_mistakes_about_the_screen_are_named(config: Path, text: str, wrong: str) -> None:
+    head = "" if text.startswith("[contexts.live]") else "[contexts.live]\nbroker = 'a.db'\n"
+    config.write_text(head + text)
+    with pytest.raises(BadConfig) as caught:
+        load_settings()
+    assert wrong in str(caught.value)

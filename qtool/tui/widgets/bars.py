@@ -107,3 +107,26 @@ class FootBar(Widget):
             line.append(f" {self.app.get_key_display(binding)} ", style + click)
             line.append(f"{binding.description} ", click)
         return line
+
+
+class AlertStrip(Widget):
+    """What is not well, in one line; not there while all is well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: Sequence[str] = ()
+        self.display = False
+
+    def tell(self, texts: Sequence[str]) -> None:
+        """What it shows from now on."""
+        if texts != self._texts:
+            self._texts = texts
+            self.display = bool(texts)
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        texts = [clean(text) for text in self._texts]
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f" !{f' {len(texts)}:' if len(texts) > 1 else ''} ", "bold").append(" · ".join(texts))
+        line.truncate(self.size.width, overflow="ellipsis")
+        return line

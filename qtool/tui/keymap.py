@@ -1,0 +1,111 @@
+"""Other keys for what a key does: ``[top.keys]`` in the configuration file, checked against what there is."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from textual.binding import Binding
+from textual.keys import Keys, _normalize_key_list, key_to_character
+from textual.screen import ModalScreen
+
+from qtool.engine.value import Value
+from qtool.errors import BadConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_MODIFIERS = {"ctrl", "alt", "shift", "super", "hyper", "meta"}
+_OURS = ("ctrl+c", "ctrl+q")
+"""What leaves the program must stay."""
+
+
+class Bound(Value):
+    """One key of one binding, and where it holds."""
+
+    owner: type
+    id: str
+    key: str
+
+    def meets(self, other: Bound) -> bool:
+        """Whether both may hold at once: in one class, or where one of them is about every screen."""
+        if self.owner is other.owner or issubclass(self.owner, other.owner) or issubclass(other.owner, self.owner):
+            return True
+        if issubclass(self.owner, ModalScreen) or issubclass(other.owner, ModalScreen):
+            # A dialog keeps all keys to itself.
+            return False
+        return _is_everywhere(self.owner) or _is_everywhere(other.owner)
+
+
+def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
+    """The keymap for :meth:`App.set_keymap`. Raises BadConfig for what nothing is called, no key, and a clash.
+
+    Imports every screen: call it only where somebody has said something.
+    """
+    known = list(_bound())
+    ids = sorted({bound.id for bound in known})
+    keymap = {}
+    for id, said in keys.items():
+        if id not in ids:
+            raise BadConfig(path=path, why=f"top.keys: nothing is called {id!r} (known: {', '.join(ids)})")
+        for key in said.split(","):
+            if not _is_key(key.strip()):
+                raise BadConfig(
+                    path=path, why=f"top.keys.{id!r}: {key.strip()!r} is not a key, as in 'ctrl+f', 'f6', 'o'"
+                )
+        keymap[id] = _normalize_key_list(said)
+    _refuse_clashes(known, keymap, path)
+    return keymap
+
+
+def _refuse_clashes(known: Sequence[Bound], keymap: Mapping[str, str], path: str) -> None:
+    after = [bound for bound in known if bound.id not in keymap]
+    for id, keys in keymap.items():
+        owners = {bound.owner for bound in known if bound.id == id}
+        after += [Bound(owner, id, key) for owner in owners for key in keys.split(",")]
+    for one, other in combinations(after, 2):
+        if one.key != other.key or one.id == other.id or not {one.id, other.id} & {*keymap}:
+            continue
+        if one.meets(other):
+            changed, kept = (one, other) if one.id in keymap else (other, one)
+            why = f"top.keys.{changed.id!r}: {changed.key!r} is the key of {kept.id!r} already; give that another one"
+            raise BadConfig(path=path, why=why)
+    for id, keys in keymap.items():
+        if taken := {*keys.split(",")} & {*_OURS}:
+            raise BadConfig(path=path, why=f"top.keys.{id!r}: {min(taken)!r} ends the program and cannot be changed")
+
+
+def _bound() -> Iterator[Bound]:
+    """Every key of every binding that has an id."""
+    for owner in _owners():
+        for binding in Binding.make_bindings(vars(owner)["BINDINGS"]):
+            if binding.id is not None:
+                yield Bound(owner, binding.id, binding.key)
+
+
+def _owners() -> Iterator[type]:
+    import qtool.tui as package
+
+    found: dict[type, None] = {}
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        for each in vars(import_module(module.name)).values():
+            if isinstance(each, type) and each.__module__.startswith(package.__name__) and "BINDINGS" in vars(each):
+                found[each] = None
+    yield from found
+
+
+def _is_everywhere(owner: Any) -> bool:
+    from qtool.tui.app import Top
+    from qtool.tui.view import View
+    from qtool.tui.widgets.grid import Grid
+
+    return issubclass(owner, Top) or owner in (View, Grid)
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, name = key.split("+") if key != "+" else [key]
+    if not {*modifiers} <= _MODIFIERS:
+        return False
+    return len(name) == 1 or name in {each.value for each in Keys} or key_to_character(name) is not None
