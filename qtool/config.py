@@ -26,7 +26,7 @@ The file is TOML, ``$QTOOL_CONFIG`` or ``$XDG_CONFIG_HOME/qtool/config.toml``, a
 
     [top]
     theme = "nord"
-    keys = {"list.sort" = "o", "app.help" = "f1"}
+    keys = {"list.sort" = "f7", "app.help" = "f1"}
 
 On the path of ``qtool enqueue``: only what starts fast is imported here.
 """
@@ -118,7 +118,7 @@ class TopDefaults(Value, kw_only=True):
     mouse: bool = True
     """Take clicks and the wheel; without, the terminal selects text with them."""
     keys: Mapping[str, str] = MappingProxyType({})
-    """Other keys for what a key does, by its name: ``"list.sort" = "o,f6"``. ``?`` shows the names."""
+    """Other keys for what a key does, by its name: ``"list.sort" = "s,f7"``. ``?`` shows the names."""
 
 
 class Settings(Value, kw_only=True):

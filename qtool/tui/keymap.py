@@ -53,7 +53,7 @@ def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
         for key in said.split(","):
             if not _is_key(key.strip()):
                 raise BadConfig(
-                    path=path, why=f"top.keys.{id!r}: {key.strip()!r} is not a key, as in 'ctrl+f', 'f6', 'o'"
+                    path=path, why=f"top.keys.\"{id}\": {key.strip()!r} is not a key, as in 'ctrl+f', 'f6', 'o'"
                 )
         keymap[id] = _normalize_key_list(said)
     _refuse_clashes(known, keymap, path)
@@ -70,11 +70,11 @@ def _refuse_clashes(known: Sequence[Bound], keymap: Mapping[str, str], path: str
             continue
         if one.meets(other):
             changed, kept = (one, other) if one.id in keymap else (other, one)
-            why = f"top.keys.{changed.id!r}: {changed.key!r} is the key of {kept.id!r} already; give that another one"
+            why = f'top.keys."{changed.id}": {changed.key!r} is the key of {kept.id!r} already; give that another one'
             raise BadConfig(path=path, why=why)
     for id, keys in keymap.items():
         if taken := {*keys.split(",")} & {*_OURS}:
-            raise BadConfig(path=path, why=f"top.keys.{id!r}: {min(taken)!r} ends the program and cannot be changed")
+            raise BadConfig(path=path, why=f'top.keys."{id}": {min(taken)!r} ends the program and cannot be changed')
 
 
 def _bound() -> Iterator[Bound]:

@@ -54,19 +54,19 @@ def test_it_is_searched_and_scrolled(stage: Stage) -> None:
 
 
 def test_it_shows_the_keys_as_they_are_now(stage: Stage) -> None:
-    keymap = check({"list.sort": "o", "app.help": "f1,?"}, "config.toml")
+    keymap = check({"list.sort": "f7", "app.help": "f1,?"}, "config.toml")
 
     async def look(pilot: Pilot[None]) -> None:
         app: Any = pilot.app
         await pilot.press("s")
         await pilot.pause()
         assert isinstance(app.screen, Overview)
-        await pilot.press("o")
+        await pilot.press("f7")
         await settled(pilot, lambda: "Sort by" in text_of(app))
         await pilot.press("escape", "f1")
         await settled(pilot, lambda: "This screen" in text_of(app))
         (line,) = [each for each in text_of(app).splitlines() if "list.sort" in each]
-        assert line.replace("│", " ").split()[-3:] == ["o", "Sort", "list.sort"]
+        assert line.replace("│", " ").split()[-3:] == ["f7", "Sort", "list.sort"]
 
     stage.drive(look, size=(160, 50), options={"keymap": keymap})
 
@@ -95,7 +95,7 @@ def test_every_column_is_explained() -> None:
         ({"list.sort": "o,"}, "'' is not a key"),
         ({"list.sort": "j"}, "'j' is the key of 'grid.down' already"),
         ({"list.sort": "q"}, "'q' is the key of 'app.quit' already"),
-        ({"list.sort": "o", "list.columns": "o"}, "'o' is the key of 'list."),
+        ({"list.sort": "f7", "list.columns": "f7"}, "'f7' is the key of 'list."),
         ({"list.sort": "ctrl+q"}, "'ctrl+q' ends the program"),
     ],
 )
@@ -110,7 +110,7 @@ def test_what_cannot_be_a_keymap_is_said(keys: dict[str, str], wrong: str) -> No
     [
         {"list.sort": "S"},
         {"list.sort": "c", "list.columns": "s"},
-        {"grid.down": "n,down", "list.sort": "j"},
+        {"grid.down": "f7,down", "list.sort": "j"},
         {"overview.next": "w"},
         {"menu.close": "x"},
     ],
