@@ -241,6 +241,14 @@ class Top(App[None]):
         if isinstance(self.screen, Workers):
             self.call_after_refresh(self.screen.select, id)
 
+    def show_history(self, *queues: str) -> None:
+        """What happened over time in these queues, or in all."""
+        from qtool.tui.screens.history import History
+
+        self.action_go("history")
+        if isinstance(self.screen, History):
+            self.call_after_refresh(self.screen.show, queues)
+
     @property
     def front(self) -> View | None:
         """The screen that is shown, be it under a dialog; None while the program ends."""

@@ -30,4 +30,5 @@ TABS = (
     Tab("overview", "Overview", "overview:Overview"),
     Tab("jobs", "Jobs", "jobs:Jobs"),
     Tab("workers", "Workers", "workers:Workers"),
+    Tab("history", "History", "history:History"),
 )

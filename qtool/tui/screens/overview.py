@@ -25,6 +25,7 @@ class Overview(View):
     MODE = "overview"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "focus_next", "Workers", id="overview.next"),
+        Binding("t", "over_time", "Over time", id="overview.history"),
     ]
 
     def body(self) -> Sequence[Widget]:
@@ -57,6 +58,11 @@ class Overview(View):
         if isinstance(row, WorkerLine):
             return Targets(what=f"worker {row.row.host} {row.row.pid}", worker=row.row.id)
         return None
+
+    def action_over_time(self) -> None:
+        """The history of the queue under the cursor; with the cursor on a worker that of all queues."""
+        target = self.targets()
+        self.top.show_history(*([target.queue] if target is not None and target.queue is not None else []))
 
     def on_grid_opened(self, event: Grid.Opened) -> None:
         row: Any = event.row
