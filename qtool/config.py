@@ -358,7 +358,7 @@ class _Reader:
                 raise self._bad("top.refresh", "is not between 0.1 seconds and an hour")
         for name, keys in fields.get("keys", {}).items():
             if not isinstance(keys, str) or not keys:
-                raise self._bad(f'top.keys."{name}"', 'is not a string of keys, as in "ctrl+f" or "o,f6"')
+                raise self._bad(f'top.keys."{name}"', 'is not a string of keys, as in "ctrl+f" or "s,f7"')
         return TopDefaults(**fields)
 
     def routes(self) -> tuple[Route, ...]:

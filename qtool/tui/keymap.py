@@ -5,11 +5,12 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from textual.app import App
 from textual.binding import Binding
 from textual.keys import Keys, _normalize_key_list, key_to_character
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 
 from qtool.engine.value import Value
 from qtool.errors import BadConfig
@@ -31,12 +32,16 @@ class Bound(Value):
 
     def meets(self, other: Bound) -> bool:
         """Whether both may hold at once: in one class, or where one of them is about every screen."""
-        if self.owner is other.owner or issubclass(self.owner, other.owner) or issubclass(other.owner, self.owner):
+        one, two = self.owner, other.owner
+        if issubclass(one, two) or issubclass(two, one):
             return True
-        if issubclass(self.owner, ModalScreen) or issubclass(other.owner, ModalScreen):
+        if issubclass(one, ModalScreen) or issubclass(two, ModalScreen):
             # A dialog keeps all keys to itself.
             return False
-        return _is_everywhere(self.owner) or _is_everywhere(other.owner)
+        if not issubclass(one, Screen | App) and not issubclass(two, Screen | App):
+            # Only one part of a screen has the keys at a time.
+            return False
+        return _is_everywhere(one) or _is_everywhere(two)
 
 
 def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
@@ -96,12 +101,11 @@ def _owners() -> Iterator[type]:
     yield from found
 
 
-def _is_everywhere(owner: Any) -> bool:
-    from qtool.tui.app import Top
+def _is_everywhere(owner: type) -> bool:
     from qtool.tui.view import View
     from qtool.tui.widgets.grid import Grid
 
-    return issubclass(owner, Top) or owner in (View, Grid)
+    return issubclass(owner, App) or owner in (View, Grid)
 
 
 def _is_key(key: str) -> bool:
