@@ -111,9 +111,10 @@ class Top(App[None]):
         mouse: bool = True,
         memory: Memory | None = None,
         keymap: Mapping[str, str] | None = None,
+        tab: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """``places``: where else one can go. ``refresh``: seconds between two looks."""
+        """``places``: where else one can go. ``refresh``: seconds between two looks. ``tab``: where to begin."""
         super().__init__()
         self.place = place
         self.places = places
@@ -122,6 +123,7 @@ class Top(App[None]):
         self.store = Store(place.alerts)
         self._clock = clock or SystemClock()
         self._refresh_seconds = refresh
+        self._first_tab = tab
         self._watch = Watch()
         self._meter = Meter(self._clock)
         self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
@@ -134,6 +136,9 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         self.set_class(self.place.production, "-production")
+        self.mouse.switch(self.mouse.on)
+        if self._first_tab is not None:
+            self.action_go(self._first_tab)
         self._look()
         self.set_interval(self._refresh_seconds, self._look)
         self.set_interval(1.0, self._tell)
@@ -216,6 +221,11 @@ class Top(App[None]):
         """What one has to know before one acts."""
         return [*self.place.badges, *([] if self.mouse.on else ["mouse off"])]
 
+    @property
+    def is_idle(self) -> bool:
+        """The broker has answered all that was asked."""
+        return self._lines.idle
+
     def age(self) -> Age:
         """How old what is shown is."""
         return self.store.age(self._clock.monotonic(), self._lines.busy_since("watch"))
@@ -290,6 +300,10 @@ class Top(App[None]):
         """Show this tab."""
         if self.current_mode != mode:
             self.switch_mode(mode)
+
+    def action_help_quit(self) -> None:
+        """ctrl+c, where nothing is selected that it would copy."""
+        self.exit()
 
     def action_leave(self, quit: bool = True) -> None:
         """Out of what is open; to the overview; and out of the program."""

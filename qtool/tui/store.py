@@ -94,6 +94,11 @@ class Store:
             self.begun = tuple(alert for alert in self.alerts if alert.key not in known)
         return True
 
+    @property
+    def error(self) -> QtoolError | None:
+        """Why nothing newer has come."""
+        return self._error
+
     def age(self, now: float, busy_since: float | None = None) -> Age:
         """How old it is at this monotonic time, on a line that has been waiting for the broker ``busy_since``."""
         seconds = None if self._fresh_at is None else max(0.0, now - self._fresh_at)
