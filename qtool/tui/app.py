@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.screen import Screen
 
@@ -18,18 +15,18 @@ from qtool.engine.broker import Adapter
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
 from qtool.engine.watch import Watch
+from qtool.tui.dressed import Dressed
 from qtool.tui.lines import Lines
 from qtool.tui.memory import Memory
-from qtool.tui.mouse import Mouse
 from qtool.tui.store import Store
 from qtool.tui.tabs import TABS
-from qtool.tui.themes import DARK, MONOCHROME, OWN
 from qtool.tui.usage import Meter
 from qtool.tui.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from textual.app import App
     from textual.command import Provider
 
     from qtool.tui.poller import Answer, Look
@@ -71,7 +68,7 @@ def _palette() -> type[Provider]:
     return Palette
 
 
-class Top(App[None]):
+class Top(Dressed):
     """``qtool top``."""
 
     CSS_PATH = "top.tcss"
@@ -115,11 +112,9 @@ class Top(App[None]):
         clock: Clock | None = None,
     ) -> None:
         """``places``: where else one can go. ``refresh``: seconds between two looks. ``tab``: where to begin."""
-        super().__init__()
+        super().__init__(memory or Memory(), theme=theme, mouse=mouse)
         self.place = place
         self.places = places
-        self.mouse = Mouse(self, on=mouse)
-        self.memory = memory or Memory()
         self.store = Store(place.alerts)
         self._clock = clock or SystemClock()
         self._refresh_seconds = refresh
@@ -128,7 +123,6 @@ class Top(App[None]):
         self._meter = Meter(self._clock)
         self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
         self._lines = Lines(place.opener, self._deliver, self._clock)
-        self._dress(theme)
         if keymap:
             self.set_keymap(dict(keymap))
 
@@ -192,16 +186,7 @@ class Top(App[None]):
         self.place, self.store, self._watch, self._meter = place, Store(place.alerts), Watch(), Meter(self._clock)
         self._lines = Lines(place.opener, self._deliver, self._clock)
         self.set_class(place.production, "-production")
-        # A mode cannot be removed while it is shown: another one takes its place for that moment.
-        modes = dict(self._modes)
-        self.add_mode(_LEAVING, Screen)
-        self.switch_mode(_LEAVING)
-        for mode in modes:
-            self.remove_mode(mode)
-        for mode, screen in modes.items():
-            self.add_mode(mode, screen)
-        self.switch_mode(self.DEFAULT_MODE)
-        self.remove_mode(_LEAVING)
+        _begin_anew(self)
         self._look()
 
     # --- what the screens ask for --------------------------------------------------------------------
@@ -269,30 +254,7 @@ class Top(App[None]):
     def _tell(self) -> None:
         if (front := self.front) is not None:
             front.tell()
-        if (trouble := self.memory.trouble()) is not None:
-            self.notify(trouble, severity="warning", markup=False)
-
-    # --- how it looks --------------------------------------------------------------------------------
-
-    def _dress(self, theme: str | None) -> None:
-        """Begin with this theme; with none named as the environment wants it."""
-        for own in OWN:
-            self.register_theme(own)
-        kept = self.memory.theme if self.memory.theme in self.available_themes else None
-        wished = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else kept or DARK.name)
-        # Textual makes grey of colours where NO_COLOR is set; here colours are left out, and that is a theme.
-        self._filters: list[LineFilter] = [each for each in self._filters if not isinstance(each, Monochrome)]
-        self._colourless = NoColor(enabled=False)
-        self._filters.append(self._colourless)
-        self.theme = wished
-
-    def watch_theme(self, theme: str) -> None:
-        self.no_color = self._colourless.enabled = theme == MONOCHROME.name
-
-    def wear(self, theme: str) -> None:
-        """Change the theme, and remember it."""
-        self.theme = theme
-        self.memory.keep_theme(theme)
+        self.say_trouble()
 
     # --- keys ----------------------------------------------------------------------------------------
 
@@ -322,27 +284,33 @@ class Top(App[None]):
 
     def action_contexts(self) -> None:
         """Choose another broker to look at."""
-        from qtool.tui.screens.menu import Choice, Menu
+        from qtool.tui.screens.menu import choose_place
 
-        def chosen(number: int | None) -> None:
-            if number is not None and (place := self.places[number]) is not self.place:
-                self.go_to(place)
-
-        if not self.places:
-            self.notify("'qtool context add NAME URL' names one.", title="No contexts")
-            return
-        lines = [Choice(place.where, place.hint, place is self.place) for place in self.places]
-        self.push_screen(Menu("Look at", lines), chosen)
+        choose_place(self)
 
     def action_mouse(self) -> None:
-        """Leave the mouse to the terminal, or take it back."""
-        self.mouse.switch(not self.mouse.on)
+        """Leave the mouse to the terminal, or take it back; the line at the top says so."""
+        super().action_mouse()
         self._tell()
 
     def action_pause(self) -> None:
         """Stop or go on showing what is new."""
         self.store.frozen = not self.store.frozen
         self._tell()
+
+
+def _begin_anew(app: App[None]) -> None:
+    """With new screens, at the first of them."""
+    # A mode cannot be removed while it is shown: another one takes its place for that moment.
+    modes = dict(app._modes)
+    app.add_mode(_LEAVING, Screen)
+    app.switch_mode(_LEAVING)
+    for mode in modes:
+        app.remove_mode(mode)
+    for mode, screen in modes.items():
+        app.add_mode(mode, screen)
+    app.switch_mode(app.DEFAULT_MODE)
+    app.remove_mode(_LEAVING)
 
 
 def _sight(watch: Watch, meter: Meter, adapter: Adapter) -> Any:

@@ -33,7 +33,7 @@ def _drain_order(line: QueueLine) -> float:
 QUEUES: tuple[Column[QueueLine], ...] = (
     Column(
         "QUEUE",
-        lambda q: q.row.queue,
+        lambda q: f"‖ {q.row.queue}" if q.row.paused else q.row.queue,
         least=8,
         style=lambda q: "yellow" if q.row.paused else "bold",
         order=lambda q: q.row.queue,

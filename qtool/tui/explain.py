@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 HEADS: Mapping[str, str] = {
     # queues
-    "QUEUE": "the queue",
+    "QUEUE": "the queue; ‖: it is paused",
     "READY": "jobs that could start now",
     "HELD": "ready jobs that a limit keeps from starting",
     "RUN": "jobs that run",

@@ -63,7 +63,8 @@ def ask_order(view: View) -> None:
         if number is not None:
             view.sort_by(names[number])
 
-    view.top.push_screen(Menu("Sort by", lines, "again reverses"), chosen)
+    more = "" if now is not None and not arrow else "again reverses"
+    view.top.push_screen(Menu("Sort by", lines, more), chosen)
 
 
 def ask_columns(view: View) -> None:

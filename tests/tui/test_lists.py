@@ -155,3 +155,22 @@ def test_trouble_with_the_memory_is_said(queues: Stage, tmp_path: Path) -> None:
 
 def test_every_choice_has_a_letter_of_its_own_as_long_as_there_are_any() -> None:
     assert list(letters(iter(["READY", "RUN", "RR", "j", "QUEUE"]))) == ["r", "u", "", "", "e"]
+
+
+def test_jobs_are_newest_or_oldest_first(queues: Stage) -> None:
+    """Pages come from the broker: the only orders are those that it has."""
+
+    async def look(pilot: Pilot[None]) -> None:
+        app: Any = pilot.app
+        await pilot.press("2")
+        await settled(pilot, lambda: "0006" in text_of(app) or app.screen.query_one(Grid).rows)
+        grid = app.screen.query_one(Grid)
+        first = grid.rows[0].id
+        await pilot.press("s")
+        await settled(pilot, lambda: "oldest first" in text_of(app))
+        assert "again reverses" not in text_of(app)
+        await pilot.press("o")
+        await settled(pilot, lambda: grid.rows and grid.rows[0].id != first)
+        assert app.screen.order() == ("oldest first", "")
+
+    queues.drive(look)

@@ -48,6 +48,10 @@ def of_queue(queue: str) -> str:
     return f"queue:{queue}" if plain and queue.isascii() else f"queue={quote(queue)}"
 
 
+NEWEST, OLDEST = "newest first", "oldest first"
+"""By what the list can be sorted: a page of it comes from the broker in either order, and in no other."""
+
+
 class Jobs(View):
     """A virtual list: only the rows around the cursor are held, and only those in sight are asked for again."""
 
@@ -288,6 +292,16 @@ class Jobs(View):
     def action_turn(self) -> None:
         window = self._window
         self._begin(window.where, self._text, oldest_first=not window.oldest_first)
+
+    def orders(self) -> Sequence[str]:
+        return (NEWEST, OLDEST)
+
+    def order(self) -> tuple[str | None, str]:
+        return OLDEST if self._window.oldest_first else NEWEST, ""
+
+    def sort_by(self, name: str) -> None:
+        if name != self.order()[0]:
+            self.action_turn()
 
     def action_all(self) -> None:
         if self._window.where is None:

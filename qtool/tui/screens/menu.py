@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import Key
 
+    from qtool.tui.app import Top
+
 
 class Choice(Value):
     """One line of a menu."""
@@ -85,3 +87,17 @@ def letters(names: Iterator[str]) -> Iterator[str]:
         letter = next((char for char in name.lower() if char.isascii() and char.isalnum() and char not in taken), "")
         taken.add(letter)
         yield letter
+
+
+def choose_place(top: Top) -> None:
+    """Choose another broker to look at."""
+
+    def chosen(number: int | None) -> None:
+        if number is not None and (place := top.places[number]) is not top.place:
+            top.go_to(place)
+
+    if not top.places:
+        top.notify("'qtool context add NAME URL' names one.", title="No contexts")
+        return
+    lines = [Choice(place.where, place.hint, place is top.place) for place in top.places]
+    top.push_screen(Menu("Look at", lines), chosen)
