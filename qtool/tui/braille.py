@@ -14,6 +14,9 @@ ACROSS = 2
 _DOTS = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 """The dots of a cell's left and right column, from the lowest up."""
 
+_BELOW = tuple(tuple(sum(dots[:count]) for count in range(LEVELS + 1)) for dots in _DOTS)
+"""The lowest dots of each column, by how many of them."""
+
 
 class Trace(Value):
     """One line of numbers of a chart."""
@@ -54,12 +57,13 @@ class Raster:
             before = level
 
     def _fill(self, column: int, first: int, last: int, owner: int) -> None:
+        """Set the dots from ``first`` until before ``last``, counted from the base."""
         cell, side = divmod(column, ACROSS)
-        dots = _DOTS[side]
+        below = _BELOW[side]
         for row in range(first // LEVELS, -(-last // LEVELS)):
-            bits = self._bits[row]
-            for dot in range(max(0, first - row * LEVELS), min(LEVELS, last - row * LEVELS)):
-                bits[cell] |= dots[dot]
+            base = row * LEVELS
+            upper = below[min(LEVELS, last - base)]
+            self._bits[row][cell] |= upper & ~below[first - base] if first > base else upper
             if not self._owner[row][cell]:
                 self._owner[row][cell] = owner
 

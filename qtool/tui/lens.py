@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import Adapter, Bucket, Note
+from qtool.engine.times import format_time
 from qtool.engine.value import Value
+from qtool.options import any_of
 from qtool.tui.charting import Sheet
 from qtool.tui.timeline import Past, Window, beginning, newest, refresh_seconds
 
@@ -129,6 +131,15 @@ class Lens:
             reading=self._pending and self._past.missing(window, self._now) is not None,
             trouble=self.trouble,
         )
+
+    def where(self) -> str:
+        """A filter for the jobs that ended in the column under the crosshair, or in the whole window."""
+        window = self.window
+        column = None if self.cursor is None else window.column(self.cursor)
+        first, last = (window.start, window.end) if column is None else (window.at(column), window.at(column + 1))
+        times = f"finished>={format_time(first)} finished<{format_time(last)}"
+        whose = any_of("queue", self.queues)
+        return f"({whose}) {times}" if whose is not None else times
 
     # --- moving --------------------------------------------------------------------------------------
 

@@ -176,10 +176,10 @@ def test_in_and_out_are_told_by_where_they_are() -> None:
 def test_the_zero_line_breaks_off_where_nothing_is_known() -> None:
     columns = columns_in(80)
     made = sheet(columns)
-    gap = tuple(None if 40 <= n < 60 else each for n, each in enumerate(made.columns))
+    gap = tuple(None if 40 <= n < 59 else each for n, each in enumerate(made.columns))
     lines = plain(draw(sheet(columns, columns=gap), 80, 21))
     zero = next(line for line in lines if "0 ┤─" in line)
-    assert zero[GUTTER:] == "─" * 20 + " " * 10 + "─" * 42
+    assert zero[GUTTER:] == "─" * 20 + " " * 9 + "─" * 43, "half a cell is known"
 
 
 def test_a_note_is_a_line_and_a_text_and_more_under_the_crosshair() -> None:

@@ -123,7 +123,9 @@ def test_the_crosshair_reads_a_column(stage: Stage, size: tuple[int, int]) -> No
 
     async def look(pilot: Pilot[None]) -> None:
         screen = await history(pilot)
-        await pilot.press("plus", "left", *["ctrl+left"] * 10, *["left"] * 5)
+        await pilot.press("plus")
+        await pilot.click("#chart", offset=(size[0] - 53, 5))
+        await pilot.press("ctrl+left", "right")
         await read(pilot)
         assert screen.lens.cursor is not None
         compare(pilot, "history-crosshair")
@@ -219,15 +221,24 @@ def test_the_picture_goes_on_with_the_time(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_choosing_queues(stage: Stage, size: tuple[int, int]) -> None:
+def test_the_dialog_for_queues(stage: Stage, size: tuple[int, int]) -> None:
+    minutes(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await history(pilot)
+        await pilot.press("slash")
+        await settled(pilot, lambda: "The history of" in text_of(pilot.app))
+        compare(pilot, "history-queues")
+
+    stage.drive(look, size=size)
+
+
+def test_choosing_queues(stage: Stage) -> None:
     minutes(stage)
 
     async def look(pilot: Pilot[None]) -> None:
         screen = await history(pilot)
-        await pilot.press("slash")
-        await settled(pilot, lambda: "The history of" in text_of(pilot.app))
-        compare(pilot, "history-queues")
-        await pilot.press("j", "enter")
+        await pilot.press("slash", "j", "enter")
         await settled(pilot, lambda: pilot.app.screen is screen)
         await read(pilot)
         assert list(screen.lens.queues) == ["reports"]
@@ -239,7 +250,24 @@ def test_choosing_queues(stage: Stage, size: tuple[int, int]) -> None:
         await pilot.press("slash", "escape")
         assert not screen.lens.queues
 
-    stage.drive(look, size=size)
+    stage.drive(look)
+
+
+def test_from_a_column_to_its_jobs(stage: Stage) -> None:
+    minutes(stage)
+    worker = stage.worker()
+    stage.end(stage.start(worker, 1, "email")[0], took=0.5)
+    stage.clock.advance(60)
+    stage.end(stage.start(worker, 1, "reports")[0], took=0.5)
+    stage.clock.advance(5)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await history(pilot)
+        await pilot.press("0", "left", "left", "enter")
+        await settled(pilot, lambda: "shop.report" in text_of(pilot.app))
+        assert "shop.mail" not in text_of(pilot.app)
+
+    stage.drive(look)
 
 
 def test_from_the_overview_to_the_history_of_a_queue(stage: Stage) -> None:
@@ -256,15 +284,24 @@ def test_from_the_overview_to_the_history_of_a_queue(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_writing_a_note(stage: Stage, size: tuple[int, int]) -> None:
+def test_the_dialog_for_a_note(stage: Stage, size: tuple[int, int]) -> None:
+    minutes(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await history(pilot)
+        await pilot.press("A")
+        await settled(pilot, lambda: "A note for now" in text_of(pilot.app))
+        compare(pilot, "history-note")
+
+    stage.drive(look, size=size)
+
+
+def test_writing_a_note(stage: Stage) -> None:
     minutes(stage)
 
     async def look(pilot: Pilot[None]) -> None:
         screen = await history(pilot)
-        await pilot.press("A")
-        await settled(pilot, lambda: "A note for now" in text_of(pilot.app))
-        compare(pilot, "history-note")
-        await pilot.press("enter")
+        await pilot.press("A", "enter")
         await settled(pilot, lambda: "it is empty" in text_of(pilot.app))
         await pilot.press(*"full", "enter")
         await settled(pilot, lambda: any(note.text == "full" for note in screen.lens.notes))
@@ -276,7 +313,7 @@ def test_writing_a_note(stage: Stage, size: tuple[int, int]) -> None:
         await settled(pilot, lambda: pilot.app.screen is screen)
         assert len(stage.adapter.journal.notes(0, NOW + 10)) == 4
 
-    stage.drive(look, size=size)
+    stage.drive(look)
 
 
 @pytest.fixture

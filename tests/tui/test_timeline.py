@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtool.engine.broker import Bucket, Note
+from qtool.engine.filter import parse
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, Tally, gather, thin
 from qtool.errors import BrokerUnreachable
 from qtool.tui.lens import Lens, answer
@@ -354,6 +355,17 @@ def test_from_note_to_note() -> None:
     assert not lens.to_note(-1)
     assert lens.to_note(1)
     assert lens.cursor == NOW - 300
+
+
+def test_the_jobs_of_a_column_and_of_a_window() -> None:
+    lens = lens_over()
+    assert parse(lens.where()).states() is None
+    assert lens.where() == "finished>=2026-01-01T01:10:21.000Z finished<2026-01-01T01:12:01.000Z"
+    lens.choose(["email", "a b*"])
+    lens.read(-1)
+    assert lens.where().endswith("finished>=2026-01-01T01:12:00.000Z finished<2026-01-01T01:12:01.000Z")
+    assert lens.where().startswith("(")
+    assert sorted(parse(lens.where()).queues() or ()) == ["a b*", "email"]
 
 
 def test_to_the_beginning_and_not_beyond() -> None:

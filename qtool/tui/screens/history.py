@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from qtool.output import clean
 from qtool.tui.charting import column_at, columns_in, draw, moment_text, readout
 from qtool.tui.lens import Lens, answer
+from qtool.tui.targets import Targets
 from qtool.tui.view import View
 from qtool.tui.widgets.chart import Chart
 
@@ -36,6 +37,7 @@ class History(View):
         Binding("pagedown,ctrl+f", "pan(0.5)", "Half a picture later", show=False, id="history.later"),
         Binding("home,g", "first", "To the beginning", show=False, id="history.first"),
         Binding("0,end,G", "latest", "Now", id="history.now", key_display="0"),
+        Binding("enter", "open", "Jobs", id="history.open"),
         Binding("slash", "queues", "Queues", id="history.queues"),
         Binding("a", "all", "All queues", show=False, id="history.all"),
         Binding("n", "note(1)", "Next note", show=False, id="history.next_note"),
@@ -53,6 +55,10 @@ class History(View):
 
     def crumbs(self) -> Sequence[str]:
         return [", ".join(map(clean, self.lens.queues))] if self.lens.queues else []
+
+    def targets(self) -> Targets | None:
+        queues = self.lens.queues
+        return Targets(what=f"queue {queues[0]}", queue=queues[0]) if len(queues) == 1 else None
 
     def show(self, queues: Sequence[str]) -> None:
         """Be about these queues; none: all of them."""
@@ -110,6 +116,10 @@ class History(View):
         if not self.lens.to_note(way):
             self.notify("No later note." if way > 0 else "No earlier note.", timeout=2)
         self._moved()
+
+    def action_open(self) -> None:
+        """The jobs that ended in the column under the crosshair, or in the whole picture."""
+        self.top.show_jobs(where=self.lens.where())
 
     # --- choosing and writing ------------------------------------------------------------------------
 
