@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from textual.app import App
-from textual.filter import LineFilter, Monochrome, NoColor
+from textual.filter import LineFilter, Monochrome
 
 from qtool.tui.mouse import Mouse
-from qtool.tui.themes import DARK, MONOCHROME, OWN
+from qtool.tui.themes import DARK, MONOCHROME, OWN, Colourless
 
 if TYPE_CHECKING:
     from qtool.tui.memory import Memory
@@ -28,7 +28,7 @@ class Dressed(App[None]):
         kept = memory.theme if memory.theme in self.available_themes else None
         # Textual makes grey of colours where NO_COLOR is set; here colours are left out, and that is a theme.
         self._filters: list[LineFilter] = [each for each in self._filters if not isinstance(each, Monochrome)]
-        self._colourless = NoColor(enabled=False)
+        self._colourless = Colourless(enabled=False)
         self._filters.append(self._colourless)
         self.theme = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else kept or DARK.name)
 

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.filter import LineFilter
 from textual.theme import BUILTIN_THEMES, Theme
+
+if TYPE_CHECKING:
+    from textual.color import Color as TextualColor
 
 _COLOURS = (
     "ansi-background",
     "ansi-foreground",
     "border-blurred",
     "block-cursor-foreground",
-    "block-cursor-background",
     "block-cursor-blurred-foreground",
-    "block-cursor-blurred-background",
     "input-cursor-background",
     "input-cursor-foreground",
-    "input-selection-background",
     "input-selection-foreground",
-    "screen-selection-background",
     "screen-selection-foreground",
 )
+_BEHIND = (
+    "block-cursor-background",
+    "block-cursor-blurred-background",
+    "input-selection-background",
+    "screen-selection-background",
+)
+"""What is told by its background alone; :class:`Colourless` makes reverse of it."""
+
+
+def _scrollbar(behind: str, bar: str, held: str) -> dict[str, str]:
+    """A quiet one."""
+    return {
+        **dict.fromkeys(("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active"), behind),
+        "scrollbar-corner-color": behind,
+        "scrollbar": bar,
+        "scrollbar-hover": held,
+        "scrollbar-active": held,
+    }
+
 
 DARK = Theme(
     name="qtool-dark",
@@ -32,6 +57,7 @@ DARK = Theme(
     background="#11151c",
     surface="#181e28",
     panel="#232b39",
+    variables=_scrollbar("#181e28", "#3a4659", "#55657f"),
 )
 LIGHT = Theme(
     name="qtool-light",
@@ -46,6 +72,7 @@ LIGHT = Theme(
     surface="#f1efe9",
     panel="#e2dfd6",
     dark=False,
+    variables=_scrollbar("#f1efe9", "#c9c4b6", "#a9a392"),
 )
 MONOCHROME = Theme(
     name="monochrome",
@@ -63,12 +90,36 @@ MONOCHROME = Theme(
     boost="ansi_default",
     variables={
         **dict.fromkeys(_COLOURS, "ansi_default"),
-        "block-cursor-text-style": "reverse",
-        "block-cursor-blurred-text-style": "reverse",
+        **dict.fromkeys(_BEHIND, "ansi_white"),
+        **_scrollbar("ansi_default", "ansi_white", "ansi_white"),
         "input-cursor-text-style": "reverse",
     },
 )
 """The terminal's own two colours. What others show by colour it shows by reverse, bold, underline and dim."""
+
+
+class Colourless(LineFilter):
+    """Takes colours out of what is drawn; a background of another colour becomes reverse."""
+
+    def apply(
+        self,
+        segments: list[Segment],
+        background: TextualColor,  # noqa: ARG002  Textual's own signature
+    ) -> list[Segment]:
+        return [
+            Segment(text, None if style is None else _without_colour(style), control)
+            for text, style, control in segments
+        ]
+
+
+@lru_cache(1024)
+def _without_colour(style: Style) -> Style:
+    told = style.bgcolor is not None and not style.bgcolor.is_default
+    return style + (_PLAIN_REVERSED if told else _PLAIN)
+
+
+_PLAIN = Style(color=Color.default(), bgcolor=Color.default())
+_PLAIN_REVERSED = _PLAIN + Style(reverse=True)
 
 OWN = (DARK, LIGHT, MONOCHROME)
 
