@@ -375,7 +375,11 @@ def _title(sheet: Sheet, width: int) -> Line:
     names = ", ".join(map(clean, sheet.queues)) or "all queues"
     right, style = _state(sheet)
     least = min(_cells(names), 16) + 1
-    tolds = (f"  {_range(window)} · {seconds_label(window.step)} a column ", f"  {_range(window)} ", " ")
+    # What is kept no finer than this is drawn as its mean.
+    coarse = max((each.seconds for each in sheet.columns if each is not None), default=0)
+    kept = f", known by {seconds_label(coarse)}" if coarse > window.step else ""
+    told = f"  {_range(window)} · {seconds_label(window.step)} a column"
+    tolds = (f"{told}{kept} ", f"{told} ", f"  {_range(window)} ", " ")
     told = next((each for each in tolds if width - len(each) - _cells(right) >= least), "")
     left = _fit(f" {names}", max(0, width - len(told) - _cells(right)))
     blank = " " * max(0, width - _cells(left) - len(told) - _cells(right))

@@ -216,6 +216,14 @@ def test_what_is_going_on_says_so_far() -> None:
     assert "+1m so far" in told
 
 
+def test_the_title_says_where_less_is_known_than_is_asked() -> None:
+    columns = columns_in(80)
+    assert plain(draw(sheet(columns), 80, 21))[0].rstrip().endswith("· 5s a column                    ● live")
+    window = Window(5, newest(NOW, 5), columns)
+    minutes = tuple(bucket(window.at(n) // 60 * 60, 60, count=6) for n in range(columns))
+    assert "· 5s a column, known by 1m " in plain(draw(sheet(columns, columns=minutes), 80, 21))[0]
+
+
 def test_a_click_finds_its_column() -> None:
     assert column_at(GUTTER - 1) is None
     assert column_at(GUTTER) == 0
