@@ -129,6 +129,8 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE,
 )
+_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*+[ -/]*+[@-~]?+")
+"""Colours and the like, whose numbers are no words."""
 _SEVERAL = re.compile(r"(<[a-z]+>)(?:[,;]?+ ?+\1)++")
 
 
@@ -137,6 +139,6 @@ def fold(message: str) -> str:
 
     On one line; several of a kind in a row are one, so that lists of different lengths are the same.
     """
-    text = " ".join(message[:READ].split())
+    text = " ".join(_SEQUENCE.sub("", message[:READ]).split())
     folded = _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", text)
     return _SEVERAL.sub(r"\1", folded)[:KEPT].rstrip()

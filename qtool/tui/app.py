@@ -197,6 +197,11 @@ class Top(Dressed):
         return [(tab.mode, tab.title) for tab in TABS]
 
     @property
+    def clock(self) -> Clock:
+        """What tells it the time."""
+        return self._clock
+
+    @property
     def where(self) -> str:
         """Which broker it is."""
         return self.place.where

@@ -30,5 +30,6 @@ TABS = (
     Tab("overview", "Overview", "overview:Overview"),
     Tab("jobs", "Jobs", "jobs:Jobs"),
     Tab("workers", "Workers", "workers:Workers"),
+    Tab("dead", "Dead letters", "dead:Dead"),
     Tab("history", "History", "history:History"),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtool.engine.filter import Filter
+from qtool.engine.job import JobInfo
 from qtool.engine.value import Value
 
 
@@ -13,5 +16,7 @@ class Targets(Value, kw_only=True):
     """For people: ``job 019ab3c2-7f10-7000``, ``3 marked jobs``, ``all jobs that match state:dead``."""
     ids: tuple[str, ...] = ()
     where: Filter | None = None
+    only: Callable[[JobInfo], bool] | None = None
+    """Of those that match ``where``, which are meant, where a filter cannot say it: asked of every job while paging."""
     queue: str | None = None
     worker: str | None = None

@@ -43,6 +43,7 @@ def trace(*frames: tuple[str, int, str], last: str = "ValueError: no") -> str:
         ("can't open the user's file\n  and more", "can't open the user's file and more"),
         ("a quote 'that goes on", "a quote <text>"),
         (r"C:\work\a.txt and ./b/c", "<path> and <path>"),
+        ("\x1b[1;31mbad\x1b[0m order 7", "bad order <n>"),
         ("read and/or write", "read and/or write"),
         ("", ""),
     ],
