@@ -129,7 +129,7 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE,
 )
-_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*+[ -/]*+[@-~]?+")
+_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*+[@-~]")
 """Colours and the like, whose numbers are no words."""
 _SEVERAL = re.compile(r"(<[a-z]+>)(?:[,;]?+ ?+\1)++")
 
