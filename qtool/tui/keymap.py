@@ -49,7 +49,7 @@ def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
 
     Imports every screen: call it only where somebody has said something.
     """
-    known = list(_bound())
+    known = list(bound())
     ids = sorted({bound.id for bound in known})
     keymap = {}
     for id, said in keys.items():
@@ -66,12 +66,16 @@ def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
 
 
 def _refuse_clashes(known: Sequence[Bound], keymap: Mapping[str, str], path: str) -> None:
+    before = {(bound.id, bound.key) for bound in known}
     after = [bound for bound in known if bound.id not in keymap]
     for id, keys in keymap.items():
         owners = {bound.owner for bound in known if bound.id == id}
         after += [Bound(owner, id, key) for owner in owners for key in keys.split(",")]
     for one, other in combinations(after, 2):
         if one.key != other.key or one.id == other.id or not {one.id, other.id} & {*keymap}:
+            continue
+        if {(one.id, one.key), (other.id, other.key)} <= before:
+            # As it comes one stands in for the other there.
             continue
         if one.meets(other):
             changed, kept = (one, other) if one.id in keymap else (other, one)
@@ -82,15 +86,16 @@ def _refuse_clashes(known: Sequence[Bound], keymap: Mapping[str, str], path: str
             raise BadConfig(path=path, why=f'top.keys."{id}": {min(taken)!r} ends the program and cannot be changed')
 
 
-def _bound() -> Iterator[Bound]:
+def bound() -> Iterator[Bound]:
     """Every key of every binding that has an id."""
-    for owner in _owners():
+    for owner in owners():
         for binding in Binding.make_bindings(vars(owner)["BINDINGS"]):
             if binding.id is not None:
                 yield Bound(owner, binding.id, binding.key)
 
 
-def _owners() -> Iterator[type]:
+def owners() -> Iterator[type]:
+    """Every class that has bindings. Imports all screens."""
     import qtool.tui as package
 
     found: dict[type, None] = {}

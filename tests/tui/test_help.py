@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.binding import Binding
 
 from qtool.errors import BadConfig
 from qtool.tables import Column
 from qtool.tui import columns
+from qtool.tui.app import Top
 from qtool.tui.explain import HEADS
 from qtool.tui.frame import text_of
-from qtool.tui.keymap import check
+from qtool.tui.keymap import bound, check, owners
 from qtool.tui.screens.help import Help
 from qtool.tui.screens.overview import Overview
+from qtool.tui.view import View
 from tests.tui.conftest import SIZES, compare, settled
 
 if TYPE_CHECKING:
@@ -113,7 +117,23 @@ def test_what_cannot_be_a_keymap_is_said(keys: dict[str, str], wrong: str) -> No
         {"grid.down": "f7,down", "list.sort": "j"},
         {"overview.next": "w"},
         {"menu.close": "x"},
+        {"grid.page_up": "pageup,f7"},
     ],
 )
 def test_keys_that_are_free_or_become_free_are_taken(keys: dict[str, str]) -> None:
     assert check(keys, "config.toml").keys() == keys.keys()
+
+
+def test_every_binding_has_a_name_and_says_what_it_does() -> None:
+    for owner in owners():
+        for binding in Binding.make_bindings(vars(owner)["BINDINGS"]):
+            assert binding.id, (owner, binding.key)
+            assert binding.description, (owner, binding.key)
+
+
+def test_no_screen_takes_a_key_away_that_holds_everywhere() -> None:
+    """But esc, which leads out of more there, and then back."""
+    known = list(bound())
+    for one, other in combinations(known, 2):
+        if one.owner is not other.owner and {Top, View} & {one.owner, other.owner} and one.meets(other):
+            assert one.key != other.key or one.key == "escape", (one, other)

@@ -142,7 +142,7 @@ def test_a_queue_is_drained_while_somebody_looks(terminal: Terminal) -> None:
         terminal.wait(lambda: "busy" in terminal.text())
         # By the palette to the workers and what they run; back, and by a digit to the jobs.
         terminal.keys(":")
-        terminal.wait(lambda: "Go to" in terminal.text())
+        terminal.wait(lambda: "Search for commands" in terminal.text())
         terminal.run("go to workers")
         terminal.wait(lambda: "sleep 0.3" in terminal.text())
         terminal.keys("2")
@@ -198,6 +198,29 @@ def test_told_to_end_it_leaves_a_clean_terminal(terminal: Terminal, number: sign
     assert "Traceback" not in terminal.text()
 
 
+@pytest.mark.parametrize("how", ["q", "TERM"])
+def test_a_broker_that_hangs_holds_nothing_up(terminal: Terminal, tmp_path: Path, how: str) -> None:
+    script = tmp_path / "hangs.py"
+    script.write_text(
+        "import sys, time\n"
+        "from qtool.tui import run\n"
+        "from qtool.tui.app import Place, Top\n"
+        "sys.exit(run.live(Top(Place(where='shop', opener=lambda: time.sleep(1000)))))\n"
+    )
+    terminal.run(shlex.join([sys.executable, str(script)]))
+    terminal.wait(lambda: "connecting" in terminal.text())
+    (process,) = terminal.shell().children()
+    terminal.wait(lambda: "no answer for" in terminal.text())
+    terminal.keys("3")
+    terminal.wait(lambda: "It runs nothing." in terminal.text())
+    terminal.keys("q")
+    asked_at = time.monotonic()
+    terminal.keys("q") if how == "q" else process.terminate()
+    terminal.wait(lambda: gone(process))
+    assert time.monotonic() - asked_at < 2.5
+    assert terminal.is_clean()
+
+
 def test_told_to_end_while_it_is_stopped(terminal: Terminal) -> None:
     process = terminal.top()
     terminal.keys("C-z")
@@ -221,7 +244,7 @@ def test_the_mouse_is_given_back_while_it_runs(terminal: Terminal) -> None:
     terminal.top()
     assert terminal.tmux("display", "-p", "#{mouse_any_flag}") == "1"
     terminal.keys(":")
-    terminal.wait(lambda: "Go to" in terminal.text())
+    terminal.wait(lambda: "Search for commands" in terminal.text())
     terminal.run("mouse off")
     terminal.wait(lambda: "mouse off" in terminal.text().splitlines()[0])
     assert terminal.tmux("display", "-p", "#{mouse_any_flag}") == "0"
