@@ -10,14 +10,15 @@ from textual.binding import Binding
 
 from qtool.errors import BadConfig
 from qtool.tables import Column
-from qtool.tui import columns
 from qtool.tui.app import Top
 from qtool.tui.explain import HEADS
 from qtool.tui.frame import text_of
 from qtool.tui.keymap import bound, check, owners
+from qtool.tui.letters import group_columns
 from qtool.tui.screens.help import Help
 from qtool.tui.screens.overview import Overview
 from qtool.tui.view import View
+from qtool.views.jobs import JOBS
 from tests.tui.conftest import SIZES, compare, settled
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def test_every_column_is_explained() -> None:
 
     import qtool.tui as package
 
-    found = {column.head for column in columns.QUEUES}
+    found = {column.head for column in (*JOBS.columns, *group_columns(lambda group: ()))}
     for module in pkgutil.walk_packages(package.__path__, "qtool.tui."):
         for each in vars(import_module(module.name)).values():
             if isinstance(each, tuple):
