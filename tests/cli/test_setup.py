@@ -122,11 +122,13 @@ def test_a_read_only_context_looks_and_does_not_touch(config: Path, bench: Bench
     config.write_text(f'[contexts.live]\nbroker = "{bench.path}"\nread_only = true\n')
     (id,) = bench.add()
     assert call("jobs", "-c", "live").rows[0]["id"] == id
-    for arguments in (("cancel", id), ("retry", id), ("purge", "default", "-y"), ("pause", "default"), ("resume", "x")):
+    verbs = (("cancel", id), ("retry", id), ("purge", "default", "-y"), ("pause", "default"), ("resume", "x"))
+    for arguments in (*verbs, ("note", "x"), ("note", "--remove", "1")):
         ran = call(*arguments, "-c", "live")
         assert ran.code == 77
         assert "read-only" in ran.err
     assert call("cancel", "-n", id, "-c", "live").code == 0
+    assert call("note", "-c", "live").code == 0
     assert bench.adapter.inspector.count() == 1
 
 
