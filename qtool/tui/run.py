@@ -89,21 +89,22 @@ def places(settings: Settings, *, read_only: bool = False) -> tuple[Place, tuple
             read_only=entry.read_only or read_only,
             production=entry.production,
         )
-        contexts.append(_place(its, read_only=read_only))
+        contexts.append(_place(its))
     here = next((place for place in contexts if place.where == settings.context), None)
     if here is not None:
         return here, tuple(contexts)
-    here = _place(settings, read_only=read_only)
+    # Said in the settings, so that it holds for every connection that is made of them.
+    here = _place(replace(settings, read_only=settings.read_only or read_only))
     return here, (here, *contexts) if contexts else ()
 
 
-def _place(settings: Settings, *, read_only: bool) -> Place:
+def _place(settings: Settings) -> Place:
     url = redacted(settings.broker)
     entry = next((each for each in settings.contexts if each.name == settings.context), None)
     return Place(
         where=settings.context or url,
         opener=partial(open_adapter, settings),
-        read_only=settings.read_only or read_only,
+        read_only=settings.read_only,
         production=settings.production,
         url=url,
         alerts=entry.alerts if entry is not None else None,
