@@ -67,9 +67,9 @@ class Window:
 
     # --- questions -----------------------------------------------------------------------------------
 
-    def first(self) -> Stretch:
+    def first(self, count: int = PAGE) -> Stretch:
         """The beginning of the listing."""
-        return Stretch(after=None)
+        return Stretch(after=None, limit=count)
 
     def last(self) -> Stretch:
         """Its end."""

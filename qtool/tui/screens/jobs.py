@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qtool.tui.poller import Answer
     from qtool.tui.store import Store
 
+_SIDES = {"above": -1, "below": 1}
 Goal = Literal["first", "last"] | int
 """Where the cursor is to go: to an end of what is held, or to the row with this key."""
 
@@ -36,6 +37,10 @@ Goal = Literal["first", "last"] | int
 class Seen(Value):
     """What a look at a stretch brought."""
 
+    window: Window
+    """For which it was asked; by now another one may be shown."""
+    stretch: Stretch
+    to: Goal | None
     page: Page
     rows: tuple[JobRow, ...]
     total: int | None
@@ -115,7 +120,7 @@ class Jobs(View):
             return
         sight = grid.in_sight
         if not window.rows or self._following:
-            self._look("view", window.first(), PAGE if not window.loaded else len(sight) + 2)
+            self._look("view", window.first(PAGE if not window.loaded else len(sight) + 2))
             return
         self._look("view", window.again(sight.start, len(sight) + 2))
         if sight.start < len(sight):
@@ -126,34 +131,29 @@ class Jobs(View):
         grid = self.grid
         return self._follow and grid.place == 0 and grid.scroll_offset.y == 0
 
-    def _look(self, key: str, stretch: Stretch, limit: int = PAGE, *, to: Goal | None = None) -> None:
+    def _look(self, key: str, stretch: Stretch, *, to: Goal | None = None) -> None:
         """Ask for a stretch. ``to``: where to go in it, whatever was shown before."""
         window = self._window
-        if limit != PAGE:
-            stretch = Stretch(after=stretch.after, backwards=stretch.backwards, limit=limit)
-
-        def look(adapter: Adapter) -> Seen:
-            return _see(adapter, window, stretch)
 
         def then(answer: Answer) -> None:
-            self._pending.discard(1 if key == "below" else -1 if key == "above" else 0)
-            if window is self._window:
-                self._take(answer, stretch, to)
+            self._pending.discard(_SIDES.get(key, 0))
+            self._take(answer)
 
-        self.ask(key, look, then)
+        self.ask(key, lambda adapter: _see(adapter, window, stretch, to), then)
 
-    def _take(self, answer: Answer, stretch: Stretch, to: Goal | None) -> None:
+    def _take(self, answer: Answer) -> None:
         self._wrong = str(answer.error) if answer.error is not None else None
-        if answer.error is None:
-            self._fold(answer.value, stretch, to)
+        if answer.error is None and answer.value.window is self._window:
+            self._fold(answer.value)
         self._tell()
 
-    def _fold(self, seen: Seen, stretch: Stretch, to: Goal | None) -> None:
-        window, grid = self._window, self.grid
+    def _fold(self, seen: Seen) -> None:
+        window, grid, stretch, to = self._window, self.grid, seen.stretch, seen.to
         follows = self._following
         if seen.total is not None:
             self._total = seen.total
-        if to is None and not follows and window.rows and not window.fits(stretch, seen.page):
+        wanted = to is not None or (follows and stretch == window.first(stretch.limit))
+        if not wanted and window.rows and not window.fits(stretch, seen.page):
             # The window has moved since this was asked.
             return
         key = window.key(grid.place)
@@ -278,14 +278,10 @@ class Jobs(View):
             return
 
         def then(answer: Answer) -> None:
-            if window is not self._window or answer.error is not None:
-                return
-            if answer.value is None:
+            if answer.error is None and answer.value is None:
                 self.notify(f"No {'further' if step > 0 else 'earlier'} row holds {clean(word)!r}.", markup=False)
-                return
-            goal, stretch, seen = answer.value
-            self._fold(seen, stretch, goal)
-            self._tell()
+            else:
+                self._take(answer)
 
         self.ask("find", lambda adapter: _search(adapter, window, word, key, backwards=step < 0), then, line="find")
 
@@ -339,16 +335,14 @@ def _cheap(where: Filter | None) -> bool:
     return where is None or where.only_queues_and_states
 
 
-def _see(adapter: Adapter, window: Window, stretch: Stretch) -> Seen:
+def _see(adapter: Adapter, window: Window, stretch: Stretch, to: Goal | None = None) -> Seen:
     where = window.where
     page, rows = stretch.ask(adapter.inspector, where, oldest_first=window.oldest_first)
-    return Seen(page, rows, adapter.inspector.count(where) if _cheap(where) else None)
+    return Seen(window, stretch, to, page, rows, adapter.inspector.count(where) if _cheap(where) else None)
 
 
-def _search(
-    adapter: Adapter, window: Window, word: str, key: int | None, *, backwards: bool
-) -> tuple[int, Stretch, Seen] | None:
-    """The key of the next row that holds ``word``, and the rows around it; None when there is none."""
+def _search(adapter: Adapter, window: Window, word: str, key: int | None, *, backwards: bool) -> Seen | None:
+    """The next row that holds ``word``, and those behind it; None when there is none."""
     said = quote(word)
     text = " or ".join(f"{field}~{said}" for field in ("id", "task", "queue", "args", "error", "worker"))
     where = parse(f"({window.where.text}) and ({text})" if window.where is not None else text)
@@ -356,8 +350,7 @@ def _search(
     page, _ = next_one.ask(adapter.inspector, where, oldest_first=window.oldest_first)
     if not page.keys:
         return None
-    stretch = window.around(page.keys[0])
-    return page.keys[0], stretch, _see(adapter, window, stretch)
+    return _see(adapter, window, window.around(page.keys[0]), page.keys[0])
 
 
 def known_words(rows: Iterable[JobRow], store: Store) -> Known:
