@@ -231,7 +231,14 @@ class Top(Dressed):
             self.call_after_refresh(self.screen.filter, of_queue(queue) if queue is not None else where)
 
     def show_job(self, id: str, pane: str = "") -> None:
-        """One job."""
+        """One job, over the screen that leads to it; ``pane``: what of it, by its name in the module of the screen."""
+        from qtool.tui.screens.job import Job
+
+        self.push_screen(Job(id, self.current_mode, pane))
+
+    def now(self) -> float:
+        """The time of the day, in seconds since the epoch."""
+        return self._clock.now()
 
     def show_worker(self, id: str) -> None:
         """One worker."""

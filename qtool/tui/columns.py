@@ -149,11 +149,11 @@ WORKERS: tuple[Column[WorkerLine], ...] = (
 )
 
 SLOTS: tuple[Column[JobInfo], ...] = (
-    Column("JOB", lambda j: short(j.id), style=always("dim")),
+    Column("ID", lambda j: short(j.id), style=always("dim")),
     Column("QUEUE", lambda j: j.queue, least=6, rank=1),
     Column("SINCE", lambda j: age(moment(j.started_at)), right=True),
     Column("TRY", lambda j: number(j.attempt), right=True, rank=2),
     Column("DONE", lambda j: f"{100 * j.progress:.0f} %" if j.progress is not None else "", right=True, rank=3),
-    Column("WHAT", what, least=16),
+    Column("JOB", what, least=16),
     Column("SAYS", lambda j: j.message or "", least=8, rank=4, style=always("dim")),
 )

@@ -31,7 +31,7 @@ def print_card(row: JobDetail, result: str | None, console: Console) -> None:
     reason = f" ({row.reason})" if row.reason else ""
     console.print(Text.assemble((f"{row.state}{reason}", state_style(row)), (f"  {clean(row.id)}", "dim")))
     console.print()
-    for label, value in _facts(row):
+    for label, value in facts(row):
         _fact(console, label, value)
     _block(console, "arguments", _arguments(row))
     if row.state is State.SUCCEEDED:
@@ -58,8 +58,8 @@ def _event(attempt: AttemptView) -> str:
     return "its worker was lost" if lost else "crashed"
 
 
-def _facts(row: JobRow) -> Iterator[tuple[str, str]]:
-    """Label and value, only where there is one."""
+def facts(row: JobRow) -> Iterator[tuple[str, str]]:
+    """What there is to say about a job beside its arguments and its end: label and value."""
     backing_off = row.state in (State.SCHEDULED, State.RETRY)
     done = f"{100 * row.progress:.0f} % " if row.progress is not None else ""
     facts = {

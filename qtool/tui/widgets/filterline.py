@@ -36,7 +36,7 @@ class Said(Widget):
         self._right = ""
 
     def tell(self, left: Sequence[tuple[str, str]], right: str = "") -> None:
-        """What it shows: texts with the kind of each (label, value, bad, chosen, or none), and what is at the right."""
+        """What it shows: texts, each with its kind (label, value, bad, chosen) or style, and what is at the right."""
         if (tuple(left), right) != (self._left, self._right):
             self._left, self._right = tuple(left), right
             self.refresh()
@@ -45,7 +45,8 @@ class Said(Widget):
         right = Text(clean(self._right))
         line = Text(no_wrap=True)
         for text, kind in self._left:
-            line.append(clean(text), self.get_component_rich_style(f"said--{kind}") if kind else "")
+            kind_of = f"said--{kind}" in self.COMPONENT_CLASSES
+            line.append(clean(text), self.get_component_rich_style(f"said--{kind}") if kind_of else kind)
         if not right:
             line.truncate(self.size.width, overflow="ellipsis")
             return line
