@@ -31,5 +31,6 @@ TABS = (
     Tab("jobs", "Jobs", "jobs:Jobs"),
     Tab("workers", "Workers", "workers:Workers"),
     Tab("dead", "Dead letters", "dead:Dead"),
+    Tab("events", "Events", "events:Events"),
     Tab("history", "History", "history:History"),
 )
