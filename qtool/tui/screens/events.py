@@ -33,7 +33,6 @@ class Events(View):
     AUTO_FOCUS = "#events"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="events.filter"),
-        Binding("p", "app.pause", "Pause", id="events.pause"),
         Binding("d", "describe", "Describe", show=False, id="events.describe"),
         Binding("escape", "back", "Back", show=False, id="events.back"),
     ]
