@@ -41,11 +41,7 @@ HEADS: Mapping[str, str] = {
     "CPU": "processor of it and its children; 100 % is one core",
     "UP": "since when it has been running",
     "SEEN": "when it last gave a sign of life",
-<<<<<<< HEAD
     "QUEUES": "the queues it serves, or that it is about",
-=======
-    "QUEUES": "the queues it serves, or those that its jobs died in",
->>>>>>> b08d2a7 (The new tabs in the pictures of the screen, and their columns explained)
     "RUNS": "what it runs, the longest first",
     # jobs
     "ID": "the beginning of the job's id",
@@ -57,7 +53,6 @@ HEADS: Mapping[str, str] = {
     "SINCE": "how long it has been running",
     "DONE": "how far it says it is",
     "SAYS": "what it last said",
-<<<<<<< HEAD
     # dead letters
     "COUNT": "dead jobs that died of the same",
     "FIRST": "how long ago the first of them died",
@@ -74,23 +69,4 @@ HEADS: Mapping[str, str] = {
     "TIME": "when it happened",
     "EVENT": "what happened",
     "WHAT": "to which job",
-=======
-    "ID": "the beginning of the job's id",
-    "TOOK": "how long its last run took",
-    # dead letters
-    "COUNT": "dead jobs of this error",
-    "LAST": "how long ago the last of them died",
-    "FIRST": "how long ago the first of them died",
-    "WHEN": "when they died, up to now; z: over an hour, a day or a month",
-    "ERROR": "the type of the error",
-    "WHERE": "the innermost place in your own code, or the program",
-    "MESSAGE": "what it said, without what varies",
-    "TASKS": "the tasks they are of",
-    "REASON": "why they will not run again",
-    "DIED": "how long ago it died",
-    "SAID": "what its error said",
-    # events
-    "TIME": "when it happened",
-    "EVENT": "what happened",
->>>>>>> b08d2a7 (The new tabs in the pictures of the screen, and their columns explained)
 }
