@@ -127,7 +127,10 @@ def matching(inspector: Inspector, where: Filter | None) -> Iterator[list[JobInf
             return
 
 
-def by_filter(inspector: Inspector, where: Filter, do: Do) -> Iterator[list[Change]]:
-    """Apply a verb to every job that matches, a page at a time."""
+def by_filter(
+    inspector: Inspector, where: Filter, do: Do, only: Callable[[JobInfo], bool] | None = None
+) -> Iterator[list[Change]]:
+    """Apply a verb to every job that matches, and of which ``only`` is true, a page at a time."""
     for page in matching(inspector, where):
-        yield do([job.id for job in page])
+        if ids := [job.id for job in page if only is None or only(job)]:
+            yield do(ids)

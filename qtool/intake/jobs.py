@@ -67,7 +67,7 @@ def read_terms(options: EnqueueOptions, now: float, *, many: bool) -> Terms:
     terms = Terms(
         id=options.id,
         queue=options.queue,
-        priority=None if options.priority is None else _priority(options.priority),
+        priority=None if options.priority is None else read_priority(options.priority),
         run_in=_duration("--in", options.delay),
         run_at=_time("--at", options.at, now),
         expires_in=expires_in,
@@ -85,9 +85,17 @@ def read_terms(options: EnqueueOptions, now: float, *, many: bool) -> Terms:
     return terms
 
 
-def _priority(text: str) -> int:
+def read_priority(text: str) -> int:
+    """A priority as people write it. Raises UsageError."""
     if not (text.isascii() and text.isdigit() and int(text) in PRIORITIES):
         raise UsageError(why=f"'{text}' is not a priority: write a number from 0 to 9; 9 runs first.")
+    return int(text)
+
+
+def read_retries(text: str) -> int:
+    """A number of retries as people write it. Raises UsageError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise UsageError(why=f"'{text}' is not a number of retries: write 0, 1, 2, …")
     return int(text)
 
 
@@ -156,14 +164,11 @@ def _tags(said: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _policy(options: EnqueueOptions) -> Policy:
-    retries = options.retries
-    if retries is not None and not (retries.isascii() and retries.isdigit() and len(retries) < 10):
-        raise UsageError(why=f"'{retries}' is not a number of retries: write 0, 1, 2, …")
     timeout = _duration("--timeout", options.timeout)
     if timeout == 0:
         raise UsageError(why="--timeout 0 would end every attempt before it began: leave the option out for no limit.")
     policy = Policy(
-        retries=None if retries is None else int(retries),
+        retries=None if options.retries is None else read_retries(options.retries),
         backoff=_duration("--backoff", options.backoff),
         timeout=timeout,
         grace=_duration("--grace", options.grace),

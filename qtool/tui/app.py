@@ -15,7 +15,9 @@ from qtool.engine.broker import Adapter
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
 from qtool.engine.watch import Watch
+from qtool.tui.doing import Doing
 from qtool.tui.dressed import Dressed
+from qtool.tui.hand import PATIENCE
 from qtool.tui.lines import Lines
 from qtool.tui.memory import Memory
 from qtool.tui.store import Store
@@ -44,6 +46,8 @@ class Place(Value, kw_only=True):
     """How people call it: the context's name, or the URL without password."""
     opener: Callable[[], Adapter]
     """Opens it; called in other threads. Raises QtoolError."""
+    writer: Callable[[], Adapter] | None = None
+    """The same, to change something; ``opener`` where none is given. Raises ReadOnlyContext where that is forbidden."""
     read_only: bool = False
     production: bool = False
     url: str = ""
@@ -110,6 +114,7 @@ class Top(Dressed):
         keymap: Mapping[str, str] | None = None,
         tab: str | None = None,
         clock: Clock | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         """``places``: where else one can go. ``refresh``: seconds between two looks. ``tab``: where to begin."""
         super().__init__(memory or Memory(), theme=theme, mouse=mouse)
@@ -123,6 +128,7 @@ class Top(Dressed):
         self._meter = Meter(self._clock)
         self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
         self._lines = Lines(place.opener, self._deliver, self._clock)
+        self.doing = Doing(self, self._clock, patience=patience)
         if keymap:
             self.set_keymap(dict(keymap))
 
@@ -133,15 +139,18 @@ class Top(Dressed):
         self.mouse.switch(self.mouse.on)
         if self._first_tab is not None:
             self.action_go(self._first_tab)
-        self._look()
-        self.set_interval(self._refresh_seconds, self._look)
+        self.look()
+        self.set_interval(self._refresh_seconds, self.look)
         self.set_interval(1.0, self._tell)
 
     def on_unmount(self) -> None:
         self.memory.wait()
+        # What is being changed is let finish its page; what is only looked at need not.
+        self.doing.hand.close(timeout=2.0)
         self._lines.close(timeout=0.2)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look what there is, now."""
         self._lines.ask("watch", WATCH, partial(_sight, self._watch, self._meter))
 
     def ask(
@@ -185,9 +194,10 @@ class Top(Dressed):
         self._asked.clear()
         self.place, self.store, self._watch, self._meter = place, Store(place.alerts), Watch(), Meter(self._clock)
         self._lines = Lines(place.opener, self._deliver, self._clock)
+        self.doing.begin_anew()
         self.set_class(place.production, "-production")
         _begin_anew(self)
-        self._look()
+        self.look()
 
     # --- what the screens ask for --------------------------------------------------------------------
 
@@ -285,7 +295,7 @@ class Top(Dressed):
             self.pop_screen()
         elif self.current_mode != self.DEFAULT_MODE:
             self.action_go(self.DEFAULT_MODE)
-        elif quit:
+        elif quit and not self.doing.keeps():
             self.exit()
 
     def action_help(self) -> None:

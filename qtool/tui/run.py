@@ -104,6 +104,7 @@ def _place(settings: Settings) -> Place:
     return Place(
         where=settings.context or url,
         opener=partial(open_adapter, settings),
+        writer=partial(open_adapter, settings, write=True),
         read_only=settings.read_only,
         production=settings.production,
         url=url,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qtool.tui import acts
 from qtool.tui.lists import ask_columns, ask_order, dress, list_of, orders, sort
 from qtool.tui.memory import Shape
 from qtool.tui.widgets.bars import AlertStrip, FootBar, Tabs, TopBar
@@ -33,8 +34,12 @@ class View(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s,f6", "sort", "Sort", show=False, id="list.sort"),
         Binding("c", "columns", "Columns", show=False, id="list.columns"),
+        *acts.BINDINGS,
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (220, "-ultra")]  # noqa: RUF012  as Textual declares it
+
+    _shape: object = None
+    """Of what the keys were last weighed for."""
 
     @property
     def top(self) -> Top:
@@ -64,7 +69,7 @@ class View(Screen[None]):
 
     def commands(self) -> Sequence[Command]:
         """What the palette offers here besides what the keys do."""
-        return ()
+        return list(acts.offered(self))
 
     def orders(self) -> Sequence[str]:
         """By what the list in focus can be sorted. A screen that pages its list from the broker says what that can."""
@@ -101,11 +106,44 @@ class View(Screen[None]):
         if self.is_mounted:
             self.query_one(TopBar).tell(self.top.where, self.top.badges, self.top.age(), paused=self.store.frozen)
             self.query_one(Tabs).tell(self.MODE, self.crumbs())
+            self.weigh()
             self.query_one(AlertStrip).tell([alert.text for alert in self.store.alerts])
 
     def on_screen_resume(self) -> None:
         self.tell()
         self.seen()
+
+    # --- acting --------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key does something here: what cannot apply to what is under the cursor is not offered."""
+        return action != "act" or acts.applies(self, str(parameters[0]))
+
+    def refuses(self, action: str) -> bool:
+        """Whether this action is drawn as one that only says why it does nothing."""
+        return action.startswith("act(") and self.top.place.read_only
+
+    def action_act(self, name: str) -> None:
+        """Ask, and do it."""
+        acts.begin(self, name)
+
+    def acted(self) -> None:
+        """What was asked for has been done: nothing is marked any more, and what is shown is looked at again."""
+        for grid in self.query("Grid"):
+            grid.unmark_all()  # type: ignore[attr-defined]  # a Grid, which is not imported here for its name's sake
+        self.seen()
+
+    def weigh(self) -> None:
+        """Look which keys apply to what is under the cursor now."""
+        if (shape := acts.shape(acts.targets_of(self))) != self._shape:
+            self._shape = shape
+            self.refresh_bindings()
+
+    def on_grid_moved(self, event: Grid.Moved) -> None:  # noqa: ARG002  as the screens' own take it
+        self.weigh()
+
+    def on_grid_marked(self) -> None:
+        self.weigh()
 
     # --- lists ---------------------------------------------------------------------------------------
 

@@ -110,7 +110,9 @@ class Jobs(View):
         if marks:
             return Targets(what=f"{len(marks)} marked job{'s' if len(marks) > 1 else ''}", ids=marks)
         row = self.grid.current
-        return Targets(what=f"job {short(row.id)}", ids=(row.id,)) if row is not None else None
+        if row is None:
+            return None
+        return Targets(what=f"job {short(row.id)}", ids=(row.id,), states=frozenset({row.state}))
 
     # --- the window ----------------------------------------------------------------------------------
 
@@ -236,7 +238,8 @@ class Jobs(View):
         self._tell()
 
     def _tell(self) -> None:
-        """Bring the line above the table up to date."""
+        """Bring the line above the table up to date, and the keys that act."""
+        self.weigh()
         window, grid = self._window, self.grid
         left: list[tuple[str, str]] = [(" ", "")]
         if self._wrong is not None:

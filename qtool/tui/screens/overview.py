@@ -24,7 +24,7 @@ class Overview(View):
 
     MODE = "overview"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "focus_next", "Workers", id="overview.next"),
+        Binding("tab", "app.focus_next", "Workers", id="overview.next"),
         Binding("t", "over_time", "Over time", id="overview.history"),
     ]
 

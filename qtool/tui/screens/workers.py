@@ -55,7 +55,7 @@ class Workers(View):
         grid: Any = self.focused
         row = grid.current if isinstance(grid, Grid) else None
         if isinstance(row, JobInfo):
-            return Targets(what=f"job {short(row.id)}", ids=(row.id,))
+            return Targets(what=f"job {short(row.id)}", ids=(row.id,), states=frozenset({row.state}))
         if isinstance(row, WorkerLine):
             return Targets(what=f"worker {row.row.host} {row.row.pid}", worker=row.row.id)
         return None

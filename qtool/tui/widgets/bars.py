@@ -11,7 +11,7 @@ from textual.widget import Widget
 from qtool.output import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual.app import RenderResult
 
@@ -99,13 +99,15 @@ class FootBar(Widget):
         line = Text(no_wrap=True, overflow="ellipsis")
         style = self.get_component_rich_style("foot--key")
         shown: set[str] = set()
+        refuses: Callable[[str], bool] | None = getattr(self.screen, "refuses", None)
         for _, binding, enabled, _ in self.screen.active_bindings.values():
             if not binding.show or not enabled or binding.action in shown:
                 continue
             shown.add(binding.action)
             click = Style.from_meta({"@click": f"app.simulate_key('{binding.key}')"})
-            line.append(f" {self.app.get_key_display(binding)} ", style + click)
-            line.append(f"{binding.description} ", click)
+            grey = Style(dim=True) if refuses is not None and refuses(binding.action) else Style.null()
+            line.append(f" {self.app.get_key_display(binding)} ", (grey or style) + click)
+            line.append(f"{binding.description} ", grey + click)
         return line
 
 

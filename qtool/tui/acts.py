@@ -1,0 +1,129 @@
+"""The keys that act: what they are, where they apply, and the way from a key to what came of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
+
+from qtool.tui import deeds
+from qtool.tui.commands import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qtool.tui.deeds import Plan
+    from qtool.tui.poller import Answer
+    from qtool.tui.targets import Targets
+    from qtool.tui.view import View
+
+BINDINGS: list[BindingType] = [
+    Binding("R", "act('retry')", "Retry", id="act.retry"),
+    Binding("X", "act('cancel')", "Cancel", id="act.cancel"),
+    Binding("K", "act('kill')", "Kill", show=False, id="act.kill"),
+    Binding("D", "act('delete')", "Delete", show=False, id="act.delete"),
+    Binding("e", "act('edit')", "Edit", id="act.edit"),
+    Binding("E", "act('copy')", "Enqueue a copy", show=False, id="act.copy"),
+    Binding("P", "act('pause')", "Pause", id="act.pause"),
+    Binding("S", "act('scale')", "Scale", id="act.scale"),
+]
+"""Of every screen; what cannot apply to what is under the cursor is not there."""
+
+TITLES = {
+    "retry": "Retry",
+    "cancel": "Cancel",
+    "kill": "Kill",
+    "delete": "Delete",
+    "purge": "Purge",
+    "pause": "Pause or resume the queue",
+    "scale": "Scale",
+}
+
+_LINE = "survey"
+"""Counting may take long: it goes over a line of its own."""
+
+
+def targets_of(view: View) -> Targets | None:
+    """What would be acted on; None also while the screen is being made."""
+    try:
+        return view.targets()
+    except NoMatches:
+        return None
+
+
+def applies(view: View, name: str) -> bool:
+    """Whether this key does something now."""
+    return deeds.applies(name, targets_of(view))
+
+
+def shape(targets: Targets | None) -> object:
+    """What decides which keys apply: the keys are looked at again when it is another one."""
+    if targets is None:
+        return None
+    given = (min(len(targets.ids), 2), targets.where is None, targets.queue is None, targets.worker is None)
+    return given, targets.states
+
+
+def offered(view: View) -> Iterator[Command]:
+    """For the palette only, out of the way of fingers."""
+    targets = targets_of(view)
+    if targets is not None and deeds.applies("purge", targets) and not view.top.place.read_only:
+        yield Command(f"Purge {targets.what}", "delete what does not run; asks first", partial(begin, view, "purge"))
+    if (report := view.top.doing.hand.last) is not None:
+        name = f"Show what became of: {report.plan.title}"
+        yield Command(name, "a line a job", partial(view.top.doing.show, report))
+
+
+def begin(view: View, name: str) -> None:
+    """Ask whether to do this to what is under the cursor, marked, or matches; and do it then."""
+    top, targets = view.top, targets_of(view)
+    if targets is None or not deeds.applies(name, targets):
+        return
+    if top.place.read_only:
+        top.notify(
+            "This screen only looks: it was started with --read-only, or its context is read-only.",
+            title="Nothing was changed",
+            severity="warning",
+            markup=False,
+        )
+        return
+    if name in ("edit", "copy"):
+        _copy(view, targets, instead=name == "edit")
+        return
+    from qtool.tui.screens.confirm import Confirm
+
+    dialog = Confirm(TITLES[name], targets.what, production=top.doing.guarded)
+
+    def counted(answer: Answer) -> None:
+        if dialog.is_attached:
+            if answer.error is not None:
+                dialog.fail(answer.error)
+            else:
+                dialog.show(answer.value)
+
+    top.push_screen(dialog, partial(_go_on, view))
+    view.ask(_LINE, partial(deeds.survey, name, targets, top.place.production), counted, line=_LINE)
+
+
+def _go_on(view: View, plan: Plan | None) -> None:
+    """The dialog has closed."""
+    if plan is not None:
+        view.top.doing.act(plan, view)
+
+
+def _copy(view: View, targets: Targets, *, instead: bool) -> None:
+    top = view.top
+
+    def found(answer: Answer) -> None:
+        if answer.error is not None:
+            top.notify(str(answer.error), severity="error", markup=False)
+            return
+        from qtool.tui.screens.edit import Edit
+
+        top.push_screen(
+            Edit(answer.value, instead=instead, now=top.doing.now, production=top.doing.guarded), partial(_go_on, view)
+        )
+
+    view.ask(_LINE, partial(deeds.one_job, targets), found, line=_LINE)
