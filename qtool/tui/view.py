@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -11,6 +12,7 @@ from qtool.tui import acts
 from qtool.tui.lists import ask_columns, ask_order, dress, list_of, orders, sort
 from qtool.tui.memory import Shape
 from qtool.tui.widgets.bars import AlertStrip, FootBar, Tabs, TopBar
+from qtool.tui.widgets.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from qtool.tui.poller import Answer, Look
     from qtool.tui.store import Store
     from qtool.tui.targets import Targets
-    from qtool.tui.widgets.grid import Grid
 
 
 class View(Screen[None]):
@@ -129,8 +130,8 @@ class View(Screen[None]):
 
     def acted(self) -> None:
         """What was asked for has been done: nothing is marked any more, and what is shown is looked at again."""
-        for grid in self.query("Grid"):
-            grid.unmark_all()  # type: ignore[attr-defined]  # a Grid, which is not imported here for its name's sake
+        for grid in self.query(Grid):
+            grid.unmark_all()
         self.seen()
 
     def weigh(self) -> None:
@@ -139,10 +140,10 @@ class View(Screen[None]):
             self._shape = shape
             self.refresh_bindings()
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:  # noqa: ARG002  as the screens' own take it
-        self.weigh()
-
-    def on_grid_marked(self) -> None:
+    @on(Grid.Moved)
+    @on(Grid.Marked)
+    def weigh_again(self) -> None:
+        """The cursor or the marks have changed."""
         self.weigh()
 
     # --- lists ---------------------------------------------------------------------------------------

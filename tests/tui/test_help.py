@@ -94,7 +94,7 @@ def test_every_column_is_explained() -> None:
 @pytest.mark.parametrize(
     ("keys", "wrong"),
     [
-        ({"list.sortt": "o"}, "nothing is called 'list.sortt' (known: app.back, "),
+        ({"list.sortt": "o"}, "nothing is called 'list.sortt' (known: act.cancel, "),
         ({"list.sort": "nokey"}, "'nokey' is not a key"),
         ({"list.sort": "hyp+x"}, "'hyp+x' is not a key"),
         ({"list.sort": "o,"}, "'' is not a key"),
@@ -113,7 +113,7 @@ def test_what_cannot_be_a_keymap_is_said(keys: dict[str, str], wrong: str) -> No
 @pytest.mark.parametrize(
     "keys",
     [
-        {"list.sort": "S"},
+        {"list.sort": "W"},
         {"list.sort": "c", "list.columns": "s"},
         {"grid.down": "f7,down", "list.sort": "j"},
         {"overview.next": "w"},
