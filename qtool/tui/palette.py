@@ -9,6 +9,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from qtool.output import clean
+from qtool.tui import acts
 from qtool.tui.commands import Command
 from qtool.tui.explain import HEADS
 from qtool.tui.view import View
@@ -55,6 +56,8 @@ def offered(top: Top, screen: Screen[Any]) -> Iterator[Command]:
     if isinstance(screen, View):
         for name in screen.orders():
             yield Command(f"Sort by {name}", HEADS.get(name, "again reverses"), partial(screen.sort_by, name))
+        # Far from the top, where enter is pressed before anything was read.
+        yield from acts.offered(screen)
     for place in top.places:
         if place is not top.place:
             yield Command(f"Context {place.where}", "look at another broker", partial(top.go_to, place))

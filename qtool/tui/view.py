@@ -70,7 +70,7 @@ class View(Screen[None]):
 
     def commands(self) -> Sequence[Command]:
         """What the palette offers here besides what the keys do."""
-        return list(acts.offered(self))
+        return ()
 
     def orders(self) -> Sequence[str]:
         """By what the list in focus can be sorted. A screen that pages its list from the broker says what that can."""

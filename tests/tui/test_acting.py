@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Button, Checkbox, Input, TextArea
 
 from qtool.engine.states import State
-from qtool.tui import deeds
+from qtool.tui import acts, deeds
 from qtool.tui.frame import text_of
 from qtool.tui.screens.confirm import Confirm
 from qtool.tui.screens.edit import Edit
@@ -252,7 +252,7 @@ def test_a_single_job_is_reported_in_a_note_and_again_from_the_palette(stage: St
         await confirm(pilot)
         await settled(pilot, lambda: "dead → ready" in notes(pilot))
         screen: Any = pilot.app.screen
-        shown = [command for command in screen.commands() if command.name.startswith("Show what became")]
+        shown = [command for command in acts.offered(screen) if command.name.startswith("Show what became")]
         shown[0].run()
         await settled(pilot, lambda: isinstance(pilot.app.screen, Outcome))
 
@@ -356,7 +356,7 @@ def test_a_purge_is_in_the_palette_only_and_wants_the_name(stage: Stage, size: t
         screen: Any = pilot.app.screen
         await pilot.press("D")
         assert isinstance(pilot.app.screen, View)
-        purge = next(command for command in screen.commands() if command.name.startswith("Purge"))
+        purge = next(command for command in acts.offered(screen) if command.name.startswith("Purge"))
         purge.run()
         await settled(pilot, lambda: "Undo" in text_of(pilot.app))
         compare(pilot, "ask-purge")
