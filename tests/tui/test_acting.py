@@ -358,7 +358,7 @@ def test_a_purge_is_in_the_palette_only_and_wants_the_name(stage: Stage, size: t
         assert isinstance(pilot.app.screen, View)
         purge = next(command for command in acts.offered(screen) if command.name.startswith("Purge"))
         purge.run()
-        await settled(pilot, lambda: "Undo" in text_of(pilot.app))
+        await settled(pilot, lambda: "cannot be undone" in text_of(pilot.app))
         compare(pilot, "ask-purge")
         assert pilot.app.screen.query_one("#yes", Button).disabled
         await pilot.press("shift+tab", *"pay")
