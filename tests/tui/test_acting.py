@@ -495,9 +495,6 @@ def test_keys_that_cannot_apply_are_not_offered(stage: Stage) -> None:
         await settled(pilot, lambda: keys() == "RDeE")
         await open_jobs(pilot, "state:running")
         await settled(pilot, lambda: keys() == "XKeE")
-        await open_jobs(pilot, "state:ready")
-        await pilot.press("space")
-        await settled(pilot, lambda: "1 marked" in text_of(pilot.app))
 
     stage.drive(look)
 
