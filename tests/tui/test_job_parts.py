@@ -73,6 +73,10 @@ def test_where_output_is_cut_makes_no_difference(data: bytes, cuts: list[int]) -
     assert pieces.lines == whole.lines
     assert pieces.offset == len(data)
     assert not pieces.feed([Chunk("stdout", 0, data)]), "what is here is not added again"
+    more = data + b"more\n"
+    assert pieces.feed([Chunk("stdout", 0, more)])
+    assert pieces.text().endswith("more\n")
+    assert pieces.text().count("\n") == whole.text().count("\n") + 1
 
 
 def test_streams_keep_their_own_lines_and_colours() -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.events import Key
 
 from qtool.engine.brokers.sqlite import open_sqlite
 from qtool.engine.job import Job
@@ -115,6 +116,19 @@ def test_a_filter_is_completed_and_its_mistakes_are_told_while_it_is_typed(stage
         compare(pilot, "jobs-filtered")
 
     stage.drive(look, size=size)
+
+
+def test_what_is_typed_in_one_burst_after_the_slash_belongs_to_the_filter(stage: Stage) -> None:
+    """As over a slow line: the keys are there before anything could be drawn."""
+    fill(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await shown(pilot)
+        for key in ("slash", *"args~f", "enter"):
+            pilot.app.post_message(Key(key, key if len(key) == 1 else "/" if key == "slash" else None))
+        await settled(pilot, lambda: "/args~f" in text_of(pilot.app) and "0 jobs" in text_of(pilot.app))
+
+    stage.drive(look)
 
 
 def test_earlier_filters_come_back_and_esc_gives_up(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from qtool.engine.broker import Page
 from qtool.engine.filter import Filter, parse, quote
@@ -63,8 +64,8 @@ class Jobs(View):
     MODE = "jobs"
     AUTO_FOCUS = "#jobs"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="jobs.filter"),
-        Binding("f", "find", "Find", id="jobs.find"),
+        Binding("slash", "filter", "Filter", id="jobs.filter", priority=True),
+        Binding("f", "find", "Find", id="jobs.find", priority=True),
         Binding("n", "again(1)", "The next that was found", show=False, id="jobs.next"),
         Binding("N", "again(-1)", "The one found before", show=False, id="jobs.previous"),
         Binding("asterisk", "all", "All that match", id="jobs.all"),
@@ -259,6 +260,11 @@ class Jobs(View):
         self.query_one("#filter", FilterLine).tell(self._text, left, f"{more}{count} {jobs} ")
 
     # --- keys ----------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
+        # These come before all else, so that a burst of keys after them is typed where it is meant to be; but who
+        # types writes these characters too.
+        return not (action in ("filter", "find") and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         self.query_one("#filter", FilterLine).edit()

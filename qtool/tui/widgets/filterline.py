@@ -157,6 +157,7 @@ class FilterLine(Vertical):
 
     def on_mount(self) -> None:
         self.query_one("#filter-slash", Said).tell([(" /", "label")])
+        self._open(False)
 
     def tell(self, text: str, left: Sequence[tuple[str, str]], right: str) -> None:
         """The filter in force, and how it is shown."""
@@ -168,14 +169,20 @@ class FilterLine(Vertical):
         """Let somebody type."""
         field = self.query_one(FilterInput)
         field.start(self._text, self._known())
-        self.add_class("-editing")
-        field.focus()
+        self._open(True)
+        # At once: what somebody goes on typing is meant for it.
+        self.screen.set_focus(field)
         self._hint()
 
     def close(self) -> None:
         """Show the filter in force again."""
-        self.remove_class("-editing")
+        self._open(False)
         self.post_message(self.Closed())
+
+    def _open(self, editing: bool) -> None:
+        for id in ("filter-typed", "filter-hints", "filter-error"):
+            self.query_one(f"#{id}").display = editing
+        self.query_one("#filter-said").display = not editing
 
     def on_input_changed(self) -> None:
         self._hint()

@@ -30,10 +30,14 @@ class FindLine(Input):
     def __init__(self, *, id: str) -> None:
         super().__init__(compact=True, id=id, placeholder="find…", select_on_focus=True)
 
+    def on_mount(self) -> None:
+        self.display = False
+
     def edit(self) -> None:
         """Let somebody type."""
-        self.add_class("-editing")
-        self.focus()
+        self.display = True
+        # At once: what somebody goes on typing is meant for it.
+        self.screen.set_focus(self)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -46,5 +50,5 @@ class FindLine(Input):
         self._close()
 
     def _close(self) -> None:
-        self.remove_class("-editing")
+        self.display = False
         self.post_message(self.Closed())
