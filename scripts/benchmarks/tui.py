@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pyte
 
+from qtool.engine.registry import open_broker
+
 from .huge import QUEUES, build
 from .measure import BIN, SCRIPTS, Row, Setting, environment, percentile, running
 
@@ -138,6 +140,7 @@ def tui(setting: Setting) -> Iterator[Row]:
             memory = top.memory()
         finally:
             top.close()
+        flowed = _flowing(path)
     yield Row(
         name=f"{name}: start to first frame with data",
         figure=percentile(data, 50),
@@ -154,8 +157,19 @@ def tui(setting: Setting) -> Iterator[Row]:
         budget=50.0,
         note=f"median {percentile(delays, 50):.1f} ms, slowest {max(delays):.1f} ms of {KEYS}",
     )
-    yield Row(name="… watching, once a second", figure=100 * share, unit="% of a core", better="less", budget=5.0)
+    yield Row(
+        name="… watching, once a second", figure=100 * share, unit="% of a core", better="less", budget=5.0, note=flowed
+    )
     yield Row(name="… resident memory", figure=memory, unit="MB", better="less", budget=120.0)
+
+
+def _flowing(path: str) -> str:
+    """How fast jobs came and went. Raises RuntimeError if that was not what was to be watched."""
+    with open_broker(path) as adapter:
+        (stats,) = (queue for queue in adapter.inspector.snapshot().queues if queue.name == "flow")
+    if min(stats.in_rate, stats.out_rate) < 0.9 * FLOW:
+        raise RuntimeError(f"{stats.in_rate:,.0f} jobs a second came and {stats.out_rate:,.0f} went: too few to watch")
+    return f"{stats.in_rate:,.0f} jobs/s in, {stats.out_rate:,.0f} out"
 
 
 def _shows_queues(lines: list[str]) -> bool:
