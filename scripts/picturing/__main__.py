@@ -21,9 +21,10 @@ from qtool.engine.job import Job
 from qtool.engine.registry import open_broker
 from qtool.engine.states import State
 from qtool.tui.app import Place, Top
+from qtool.tui.frame import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from textual.pilot import Pilot
 
@@ -47,7 +48,12 @@ class Picture:
 PICTURES = {
     "overview": Picture(shows="receipts"),
     "narrow": Picture(shows="receipts", size=(80, 24)),
+    "jobs": Picture(keys=("2",), shows="picturing.shop"),
     "workers": Picture(keys=("3",), shows="resize"),
+    "dead": Picture(keys=("4",), shows="PaymentDeclined"),
+    "events": Picture(keys=("5",), shows="succeeded"),
+    "history": Picture(keys=("6", "+"), shows="JOBS/s"),
+    "help": Picture(keys=("question_mark",), shows="Help"),
 }
 
 
@@ -114,16 +120,16 @@ async def take(path: str, name: str, picture: Picture) -> None:
             await pilot.press(key)
         # Two refreshes: the second one has what a screen asked for when it came up.
         await pilot.pause(2.2)
+        await _until(pilot, lambda: picture.shows in text_of(app))
         (OUT / f"{name}.svg").write_text(app.export_screenshot(title="qtool top"))
 
 
-async def _until(pilot: Pilot[None], condition: Callable[[], bool]) -> Awaitable[None] | None:
+async def _until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError
         await pilot.pause(0.05)
-    return None
 
 
 def main() -> int:
