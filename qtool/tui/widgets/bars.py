@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from textual.app import RenderResult
+    from textual.binding import Binding
 
     from qtool.tui.store import Age
 
@@ -96,19 +97,34 @@ class FootBar(Widget):
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
 
     def render(self) -> RenderResult:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        style = self.get_component_rich_style("foot--key")
+        line = Text(no_wrap=True)
+        ways_on = Text(no_wrap=True)
         shown: set[str] = set()
         refuses: Callable[[str], bool] | None = getattr(self.screen, "refuses", None)
         for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if not binding.show or not enabled or binding.action in shown:
+            if not enabled or binding.action in shown:
                 continue
-            shown.add(binding.action)
-            click = Style.from_meta({"@click": f"app.simulate_key('{binding.key}')"})
-            grey = Style(dim=True) if refuses is not None and refuses(binding.action) else Style.null()
-            line.append(f" {self.app.get_key_display(binding)} ", (grey or style) + click)
-            line.append(f"{binding.description} ", grey + click)
-        return line
+            if binding.action in _WAYS_ON:
+                shown.add(binding.action)
+                self._add(ways_on, binding, refused=False)
+            elif binding.show:
+                shown.add(binding.action)
+                self._add(line, binding, refused=refuses is not None and refuses(binding.action))
+        line.truncate(max(0, self.size.width - ways_on.cell_len), overflow="ellipsis", pad=True)
+        return line.append_text(ways_on)
+
+    def _add(self, line: Text, binding: Binding, *, refused: bool) -> None:
+        click = Style.from_meta({"@click": f"app.simulate_key('{binding.key}')"})
+        grey = Style(dim=True) if refused else Style.null()
+        line.append(
+            f" {self.app.get_key_display(binding)} ",
+            (grey or self.get_component_rich_style("foot--key")) + click,
+        )
+        line.append(f"{binding.description} ", grey + click)
+
+
+_WAYS_ON = ("command_palette", "help")
+"""What leads to everything else is always there, at the end of the line."""
 
 
 class AlertStrip(Widget):
