@@ -28,13 +28,9 @@ class Brief(View):
         yield Grid[WorkerLine](columns.WORKERS, lambda line: line.row.id, empty="No workers.", id="workers")
         yield AlertStrip()
 
-    def check_action(
-        self,
-        action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002  Textual's own signature
-    ) -> bool | None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No dialogs: there is no room for them."""
-        return action not in ("sort", "columns")
+        return action not in ("sort", "columns", "act") and super().check_action(action, parameters)
 
     def seen(self) -> None:
         store = self.store

@@ -261,10 +261,12 @@ class Jobs(View):
 
     # --- keys ----------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # These come before all else, so that a burst of keys after them is typed where it is meant to be; but who
         # types writes these characters too.
-        return not (action in ("filter", "find") and isinstance(self.focused, Input))
+        if action in ("filter", "find") and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         self.query_one("#filter", FilterLine).edit()
