@@ -52,8 +52,14 @@ def counts(stage: Stage) -> dict[str, int]:
 
 async def open_jobs(pilot: Pilot[None], where: str = "") -> None:
     app: Any = pilot.app
-    app.show_jobs(where=where)
-    await settled(pilot, lambda: " job" in text_of(app) and "▸" in text_of(app))
+    # All of them first: columns are as wide as they have ever had to be, and pictures are to be the same every time.
+    if app.current_mode != "jobs":
+        app.action_go("jobs")
+        await settled(pilot, lambda: "all jobs" in text_of(app) and "▸" in text_of(app))
+    if where:
+        app.show_jobs(where=where)
+        await settled(pilot, lambda: f"/{where}" in text_of(app) and "…" not in text_of(app).splitlines()[2])
+        await settled(pilot, lambda: "▸" in text_of(app))
 
 
 async def asked(pilot: Pilot[None], key: str) -> Confirm:
