@@ -215,6 +215,7 @@ def test_nothing_dead_is_no_group(hall: Hall) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_hundred_thousand_are_read_in_bounded_steps_and_memory(tmp_path: Path) -> None:
     clock = ManualClock(NOW)
     with open_sqlite(f"sqlite://{tmp_path}/d.db", clock=clock) as adapter:
