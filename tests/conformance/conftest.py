@@ -13,14 +13,17 @@ from qtool.engine.clock import ManualClock
 from qtool.engine.policy import KEEP, Retention
 from qtool.engine.registry import ADAPTERS
 from tests.conformance.drive import Drive
+from tests.services import place
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-URLS: dict[str, str] = {
-    "memory": "memory:",
-    "sqlite": "sqlite://{tmp}/jobs.db",
+URLS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "memory": lambda _request, _directory: "memory:",
+    "sqlite": lambda _request, directory: f"sqlite://{directory}/jobs.db",
+    "redis": lambda request, _directory: place(request.getfixturevalue("redis_server")),
 }
+"""The address of a new, empty store of each kind; ``-k redis`` runs only those of one kind."""
 
 MakeAdapter = Callable[..., Adapter]
 """Opens a handle on the test's one store; ``retention=`` sets how long finished jobs are kept."""
@@ -29,7 +32,7 @@ Fresh = Callable[[], tuple[MakeAdapter, ManualClock]]
 """A new, empty store with a clock of its own, each time."""
 
 
-@pytest.fixture(params=sorted(URLS))
+@pytest.fixture(params=sorted(URLS.keys() & ADAPTERS.keys()))
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
     """For tests that need several stores."""
     scheme: str = request.param
@@ -44,13 +47,14 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
         clock = ManualClock()
         directory = tmp_path / str(stores)
         directory.mkdir()
+        url = URLS[scheme](request, directory)
         mine: list[Adapter] = []
 
         def make(retention: Retention = KEEP) -> Adapter:
             if mine and not mine[0].capabilities.shared:
                 # A second handle where the store is shared, the same one where it is not.
                 return mine[0]
-            adapter: Adapter = open_(URLS[scheme].format(tmp=directory), clock=clock, retention=retention)
+            adapter: Adapter = open_(url, clock=clock, retention=retention)
             mine.append(adapter)
             every.append(adapter)
             return adapter
