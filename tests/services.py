@@ -35,6 +35,14 @@ def need_redis() -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that cannot be run are skipped from here, all of them: so they are one line in the summary."""
+    asked = set(getattr(item, "fixturenames", ()))
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if asked & {"redis_server", "redis_servers", "redis_url"} or params.get("fresh") == "redis":
+        need_redis()
+
+
 def place(server: RedisServer) -> str:
     """The address of a part of the server that nothing has used: a prefix of its own."""
     return f"{server.url}/0?prefix=t{next(_places)}:"
