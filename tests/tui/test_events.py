@@ -56,6 +56,7 @@ def test_what_happened_and_what_happens_now(stage: Stage, size: tuple[int, int])
         stage.adapter.operator.pause("email")
         await settled(pilot, lambda: len(grid.rows) == before + 2)
         assert grid.place == len(grid.rows) - 1
+        await settled(pilot, lambda: "P Pause" in text_of(pilot.app))
         compare(pilot, "events")
 
     stage.drive(look, size=size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qtool.engine.brokers.sqlite.look import _stretch
+from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS
 from qtool.engine.brokers.sqlite.store import SQL
 from qtool.engine.filter import parse
 from tests.unit.sqlite.tools import store_of
@@ -64,7 +65,7 @@ def test_a_listing_walks_in_its_own_order(adapter: Adapter, oldest_first: bool, 
         (("q", "running", 1), "SEARCH jobs USING INDEX jobs_running (queue=?"),
     )
     for run, walks in ends:
-        steps = plan(adapter, *_stretch(run, condition, values, after, 101, oldest_first))
+        steps = plan(adapter, *_stretch(JOB_COLUMNS, run, condition, values, after, 101, oldest_first))
         assert walks in steps[0]
         assert not any("TEMP B-TREE" in step for step in steps), steps
         if after is not None:

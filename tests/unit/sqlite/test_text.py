@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 
 from qtool.engine.codec import MAX_PAYLOAD
 from qtool.engine.job import Chunk, Failure, Report
 from qtool.engine.output import HEAD, TAIL
+from qtool.engine.states import State
 from qtool.errors import BadName
 from tests.unit.sqlite.tools import job
 
@@ -22,6 +25,19 @@ def test_a_name_that_is_not_utf_8_is_refused(adapter: Adapter, field: str) -> No
     with pytest.raises(BadName, match="not valid text"):
         adapter.broker.enqueue([job("fine"), job(**{"id": "other", field: "a\udcff"})])
     assert adapter.inspector.count() == 0
+
+
+@pytest.mark.parametrize("column", ["task", "body", "options"])
+def test_a_job_that_somebody_broke_is_shown_before_a_worker_finds_it(adapter: Adapter, path: str, column: str) -> None:
+    adapter.broker.enqueue([job("sound"), job("broken")])
+    with closing(apsw.Connection(path)) as db:
+        db.execute(f"UPDATE jobs SET {column} = CAST(? AS TEXT) WHERE id = 'broken'", (b"a\xff",))
+    (info,) = adapter.inspector.get(["broken"])
+    assert info is not None
+    assert info.state is State.READY
+    shown = {"task": info.task == "a\\xff", "body": info.error is not None, "options": info.error is not None}
+    assert shown[column]
+    assert {each.id for each in adapter.inspector.browse().jobs} == {"sound", "broken"}
 
 
 @pytest.mark.parametrize("field", ["id", "task", "queue", "unique"])

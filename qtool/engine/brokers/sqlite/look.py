@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtool.engine.broker import Bucket, Page, QueueStats, Snapshot
 from qtool.engine.brokers.sqlite.ledger import RUN, WAIT
 from qtool.engine.brokers.sqlite.limits import Said, said
 from qtool.engine.brokers.sqlite.recent import Recent
-from qtool.engine.brokers.sqlite.rows import JOB_COLUMNS, failure, job_info, worker_from_json
+from qtool.engine.brokers.sqlite.rows import JOB_BYTES, JOB_COLUMNS, failure, job_info, worker_from_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, rows, text_key
+from qtool.engine.brokers.sqlite.unreadable import is_no_text
 from qtool.engine.job import Attempt, JobInfo
 from qtool.engine.limits import Limit
 from qtool.engine.rollup import LATENCY_WINDOW, RATE_WINDOW, Tally
@@ -21,12 +22,14 @@ from qtool.engine.states import Event, State
 from qtool.errors import AmbiguousJob, BrokerCorrupt, UnknownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     import apsw
 
     from qtool.engine.clock import Clock
     from qtool.engine.filter import Filter
+
+T = TypeVar("T")
 
 AT_A_TIME = 200
 """How many runs of (queue, state) a listing merges at once: each is an open statement."""
@@ -127,18 +130,24 @@ class SqliteInspector:
         oldest_first: bool = False,
     ) -> Page:
         limit = max(1, limit)
+        return _legibly(lambda columns: self._browse(columns, where, after, limit, oldest_first))
+
+    def _browse(self, columns: str, where: Filter | None, after: int | None, limit: int, oldest_first: bool) -> Page:
         condition, values = where.sql(self._clock.now()) if where is not None else ("", [])
+
+        def stretch(run: tuple[str, str, int] | None) -> apsw.Cursor:
+            return db.execute(*_stretch(columns, run, condition, values, after, limit + 1, oldest_first))
+
         found: list[Row] = []
         with self._store.read() as db:
             runs = _runs(db, where)
             if runs is None or _scan_is_cheaper(db, runs):
-                found = db.execute(*_stretch(None, condition, values, after, limit + 1, oldest_first)).fetchall()
+                found = db.execute(
+                    *_stretch(columns, None, condition, values, after, limit + 1, oldest_first)
+                ).fetchall()
             else:
                 for start in range(0, len(runs), AT_A_TIME):
-                    walks = [
-                        db.execute(*_stretch(run, condition, values, after, limit + 1, oldest_first))
-                        for run in runs[start : start + AT_A_TIME]
-                    ]
+                    walks = [stretch(run) for run in runs[start : start + AT_A_TIME]]
                     merged = heapq.merge(found, *walks, key=_key, reverse=not oldest_first)
                     found = list(islice(merged, limit + 1))
                     for walk in walks:
@@ -165,10 +174,11 @@ class SqliteInspector:
             return total
 
     def get(self, ids: Sequence[str]) -> list[JobInfo | None]:
+        return _legibly(lambda columns: self._get(columns, ids))
+
+    def _get(self, columns: str, ids: Sequence[str]) -> list[JobInfo | None]:
         with self._store.read() as db:
-            found = [
-                db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (text_key(id),)).fetchone() for id in ids
-            ]
+            found = [db.execute(f"SELECT {columns} FROM jobs WHERE id = ?", (text_key(id),)).fetchone() for id in ids]
         with self._store.translated():
             return [job_info(row) if row is not None else None for row in found]
 
@@ -235,12 +245,23 @@ def _runs(db: apsw.Connection, where: Filter | None) -> list[tuple[str, str, int
     ]
 
 
+def _legibly(look: Callable[[str], T]) -> T:
+    """What ``look`` finds with these columns of a job, also where somebody wrote what is no text into one of them."""
+    try:
+        return look(JOB_COLUMNS)
+    except BrokerCorrupt as error:
+        if not is_no_text(error):
+            raise
+    return look(JOB_BYTES)
+
+
 def _scan_is_cheaper(db: apsw.Connection, runs: list[tuple[str, str, int]]) -> bool:
     """Whether the whole file is less to walk over than so many runs are to open."""
     return len(runs) > AT_A_TIME and sum(n for _, _, n in _counted(db)) < len(runs) * RUN_COST
 
 
 def _stretch(
+    columns: str,
     run: tuple[str, str, int] | None,
     condition: str,
     values: Sequence[Any],
@@ -263,7 +284,7 @@ def _stretch(
         terms.append(f"({condition})")
         bound += values
     text = (
-        f"SELECT {JOB_COLUMNS} FROM jobs {index} {'WHERE ' + ' AND '.join(terms) if terms else ''} "
+        f"SELECT {columns} FROM jobs {index} {'WHERE ' + ' AND '.join(terms) if terms else ''} "
         f"ORDER BY seq {'ASC' if oldest_first else 'DESC'} LIMIT {int(limit)}"
     )
     return text, bound

@@ -17,7 +17,7 @@ from qtool.engine.brokers.sqlite.operate import TO_KILL
 from qtool.engine.brokers.sqlite.rescue import Rescuer, give_back
 from qtool.engine.brokers.sqlite.rows import error_columns, storable, worker_to_json
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store, first, rows
-from qtool.engine.brokers.sqlite.unreadable import park
+from qtool.engine.brokers.sqlite.unreadable import is_no_text, park
 from qtool.engine.job import Chunk, Job, Lease, Report, Settlement
 from qtool.engine.output import HEAD, TAIL, bound, size
 from qtool.engine.slate import FileSlate
@@ -65,7 +65,7 @@ class SqliteBroker:
         try:
             return self._claim(worker, queues, count, lease, now)
         except BrokerCorrupt as error:
-            if not isinstance(error.__cause__, UnicodeDecodeError) or not park(self._store, now):
+            if not is_no_text(error) or not park(self._store, now):
                 raise
         return self._claim(worker, queues, count, lease, now)
 

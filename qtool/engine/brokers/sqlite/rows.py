@@ -18,9 +18,29 @@ JOB_COLUMNS = (
 )
 """What :func:`job_info` reads, in its order; the key comes first."""
 
+_NUMBERS = frozenset(
+    {
+        *("seq", "state", "priority", "created_at", "due_at", "ready_at", "expires_at", "started_at", "finished_at"),
+        *("attempt", "failures", "crashes", "reason", "progress", "key_limit"),
+    }
+)
+"""And words of our own."""
+
+JOB_BYTES = ", ".join(f"CAST({each} AS BLOB)" if each not in _NUMBERS else each for each in JOB_COLUMNS.split(", "))
+"""The same where some of them may be no text."""
+
+
+def spelled(text: bytes) -> str:
+    """As text, with the bytes that are not UTF-8 written out."""
+    return text.decode("utf-8", "backslashreplace")
+
 
 def job_info(row: tuple[Any, ...]) -> JobInfo:
-    """The job in a row of :data:`JOB_COLUMNS`. What cannot be decoded is shown empty, with its error in place."""
+    """The job in a row of :data:`JOB_COLUMNS` or :data:`JOB_BYTES`.
+
+    What cannot be decoded is shown empty, with its error in place.
+    """
+    row = tuple(spelled(each) if type(each) is bytes else each for each in row)
     _, id, task, queue, state, body, options, priority, created_at, due_at, ready_at, expires_at, started_at = row[:13]
     finished_at, attempt, failures, crashes, reason, error_type, error_message, error_detail = row[13:21]
     worker, progress, message, unique, key, key_limit, held = row[21:]

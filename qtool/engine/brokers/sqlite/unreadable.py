@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtool.engine.brokers.sqlite.ledger import Ledger
+from qtool.engine.brokers.sqlite.rows import spelled
 from qtool.engine.brokers.sqlite.store import SQL, Row, Store
 from qtool.engine.states import Reason, State
+
+if TYPE_CHECKING:
+    from qtool.errors import BrokerError
 
 
 def park(store: Store, now: float) -> int:
@@ -16,7 +22,7 @@ def park(store: Store, now: float) -> int:
     with store.write(durable=False) as db:
         bad = [row for row in db.execute(SQL["ready_bytes"]) if not _readable(row[3:])]
         for seq, queue, held, *texts in bad:
-            id, task, key, body, options = (None if each is None else _spelled(each) for each in texts)
+            id, task, key, body, options = (None if each is None else spelled(each) for each in texts)
             values = {"id": id, "task": task, "key": key, "body": body, "options": options}
             why = "The job's row cannot be read: it holds bytes that are not UTF-8."
             parked = {"state": State.DEAD, "reason": Reason.UNDECODABLE, "message": why, "now": now, "seq": seq}
@@ -28,8 +34,9 @@ def park(store: Store, now: float) -> int:
 
 
 def _readable(texts: Row) -> bool:
-    return all(each is None or _spelled(each).encode() == each for each in texts)
+    return all(each is None or spelled(each).encode() == each for each in texts)
 
 
-def _spelled(text: bytes) -> str:
-    return text.decode("utf-8", "backslashreplace")
+def is_no_text(error: BrokerError) -> bool:
+    """Whether this is what came of it: a row holds bytes that are not UTF-8."""
+    return isinstance(error.__cause__, UnicodeDecodeError)
