@@ -198,6 +198,16 @@ class BrokerBusy(BrokerError):
     """{url} stayed locked by another process for {seconds:g} s. Nothing was changed; try again."""
 
 
+class BrokerDenied(BrokerError):
+    """The broker at {url} does not let you in: {why}."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class BrokerOutOfMemory(BrokerError):
+    """The server at {url} has no memory left for more. Nothing was changed; free some, or raise its maxmemory."""
+
+
 class BrokerFull(BrokerError):
     """The disk that holds {url} is full. Nothing was changed; free some space and try again."""
 
