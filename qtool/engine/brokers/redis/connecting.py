@@ -164,7 +164,7 @@ def _place(url: str) -> Place:
     db = said.get("db") or (segments[0] if segments and not unix else "0")
     if not db.isdecimal() or (len(segments) > 1 and not unix):
         raise ValueError(f"{db!r} is not the number of a database")
-    where = path if unix else ",".join(f"{host}:{port}" for host, port in _hosts(hosts, sentinel=sentinel))
+    where = path if unix else ",".join(_address(*each) for each in _hosts(hosts, sentinel=sentinel))
     tail = f"/{service}/{db}" if sentinel else "" if unix else f"/{db}"
     kept = [(name, value) for name, value in options if name != "sentinel_password"]
     shown = f"{scheme}://{f'{username}@' if username else ''}{where}{tail}" + _query(kept)
@@ -192,6 +192,10 @@ def _hosts(text: str, *, sentinel: bool) -> Iterator[tuple[str, int]]:
     for each in text.split(","):
         one = urlsplit(f"//{each}")
         yield one.hostname or "localhost", one.port or (_SENTINEL_PORT if sentinel else _PORT)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def connect(place: Place, patience: float | None = None) -> Redis:
