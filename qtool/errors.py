@@ -166,6 +166,10 @@ class Undecodable(QtoolError):
     """The job's {what} cannot be read: {why}."""
 
 
+class ContentRefused(Undecodable):
+    """The job's {what} is not read: {why}."""
+
+
 class JobFailed(QtoolError):
     """Job {id} ended {state}: {error}"""
 
