@@ -73,7 +73,7 @@ def _plain(envelope: Mapping[str, Any], properties: Mapping[str, Any], headers: 
     else:
         raise Undecodable(what="body", why=f"it is wrapped as {encoding!r}")
     if (packed := headers.get("compression")) is not None:
-        data = _unpacked(data, packed)
+        data = unpacked(data, packed)
     charset = envelope.get("content-encoding") or "utf-8"
     if charset not in ("utf-8", "us-ascii", "ascii"):
         try:
@@ -83,8 +83,11 @@ def _plain(envelope: Mapping[str, Any], properties: Mapping[str, Any], headers: 
     return data
 
 
-def _unpacked(data: bytes, packing: object) -> bytes:
-    """kombu's ``application/x-gzip`` is zlib's own format; gzip's is read, too."""
+def unpacked(data: bytes, packing: object, what: str = "body") -> bytes:
+    """The content in a packing that kombu names: its ``application/x-gzip`` is zlib's own format; gzip's is read, too.
+
+    Raises Undecodable.
+    """
     makers: dict[object, Callable[[], Any]] = {
         "application/x-gzip": lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 32),
         "application/x-bz2": bz2.BZ2Decompressor,
@@ -93,14 +96,14 @@ def _unpacked(data: bytes, packing: object) -> bytes:
     try:
         unpacker = makers[packing]()
     except (KeyError, TypeError):
-        raise Undecodable(what="body", why=f"it is packed as {packing!r}") from None
+        raise Undecodable(what=what, why=f"it is packed as {packing!r}") from None
     try:
         plain: bytes = unpacker.decompress(data, MAX_UNPACKED)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise Undecodable(what="body", why=f"it does not unpack: {error}") from None
+        raise Undecodable(what=what, why=f"it does not unpack: {error}") from None
     if not unpacker.eof:
         why = "the end is missing" if len(plain) < MAX_UNPACKED else f"it has more than {MAX_UNPACKED} bytes"
-        raise Undecodable(what="body", why=f"it does not unpack: {why}")
+        raise Undecodable(what=what, why=f"it does not unpack: {why}")
     return plain
 
 
