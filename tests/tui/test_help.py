@@ -32,7 +32,7 @@ def test_it_is_made_of_the_bindings_and_the_columns(stage: Stage, size: tuple[in
     async def look(pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
         await settled(pilot, lambda: "Lists" in text_of(pilot.app))
-        compare(pilot, "help")
+        await compare(pilot, "help")
         await pilot.press("escape")
         await settled(pilot, lambda: isinstance(pilot.app.screen, Overview))
 

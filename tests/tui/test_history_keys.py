@@ -27,7 +27,7 @@ def test_the_dialog_for_queues(stage: Stage, size: tuple[int, int]) -> None:
         await history(pilot)
         await pilot.press("slash")
         await settled(pilot, lambda: "The history of" in text_of(pilot.app))
-        compare(pilot, "history-queues")
+        await compare(pilot, "history-queues")
 
     stage.drive(look, size=size)
 
@@ -90,7 +90,7 @@ def test_the_dialog_for_a_note(stage: Stage, size: tuple[int, int]) -> None:
         await history(pilot)
         await pilot.press("A")
         await settled(pilot, lambda: "A note for now" in text_of(pilot.app))
-        compare(pilot, "history-note")
+        await compare(pilot, "history-note")
 
     stage.drive(look, size=size)
 

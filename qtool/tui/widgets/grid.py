@@ -279,6 +279,10 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         self._see_cursor()
         self._arrange()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        # There is a cell less for the columns, or one more.
+        self._arrange()
+
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles.clear()
