@@ -25,7 +25,9 @@ def test_it_stays_where_it_was_once_its_row_is_gone_or_on_the_last_one_before_th
     rows.take(("a",))
     assert rows.current_key == "a"
     rows.take(())
-    assert (rows.at, rows.current, rows.current_key) == (0, None, None)
+    assert rows.at == 0
+    assert rows.current is None
+    assert rows.current_key is None
 
 
 def test_it_is_put_on_another_row() -> None:
