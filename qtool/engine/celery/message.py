@@ -126,8 +126,8 @@ def encode_message(job: Job, *, retries: int = 0, embed: str = EMPTY_EMBED) -> b
         limit = "[null,null]" if job.policy is UNSAID else json.dumps(timelimit_of(job.policy))
     except (TypeError, ValueError) as error:
         raise NotSerialisable(what="The job", why=str(error)) from None
-    said = _quoted(_shown(args, len(body))) if args else '"()"'
-    named = _quoted(_shown(dict(kwargs), len(body))) if kwargs else '"{}"'
+    said = _quoted(shown(args, len(body))) if args else '"()"'
+    named = _quoted(shown(dict(kwargs), len(body))) if kwargs else '"{}"'
     content = b2a_base64(f"{body[:-1]},{embed}]".encode("ascii"), newline=False).decode("ascii")
     return (
         f'{{"properties":{{"delivery_tag":{id},"correlation_id":{id}{to}{expiration}}},{told},"id":{id},"root_id":{id}'
@@ -170,7 +170,7 @@ _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxdict = _short.maxlist = _short.maxtuple = 10
 
 
-def _shown(value: Any, size: int) -> str:
+def shown(value: Any, size: int) -> str:
     """``repr`` for display, whole where it is short."""
     text = repr(value) if size <= _REPR_BYTES else _short.repr(value)
     return text if len(text) <= _REPR_BYTES else f"{text[: _REPR_BYTES - 3]}..."
@@ -249,7 +249,7 @@ def reissue(
     if body is not None:
         args, kwargs = codec.decode_body(body)
         length = len(body)
-        headers |= {"argsrepr": _shown(args, length), "kwargsrepr": _shown(kwargs, length)}
+        headers |= {"argsrepr": shown(args, length), "kwargsrepr": shown(kwargs, length)}
     text = content.text if body is None else body
     return compose(headers, properties, f"{text[:-1]},{content.embed_text}]")
 

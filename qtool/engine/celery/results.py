@@ -121,6 +121,15 @@ def ended(
     return _meta(id, "FAILURE", what, trace, at, children, more)
 
 
+def failure_meta(
+    id: str, exc: Mapping[str, Any], traceback: str | None, at: float, *, group_id: str | None = None
+) -> bytes:
+    """What the error of another task leaves for a task that will not run any more."""
+    trace = _quoted(traceback) if traceback else "null"
+    more = f',"group_id":{json.dumps(group_id)}' if group_id else ""
+    return _meta(id, "FAILURE", json.dumps(exc), trace, at, more=more)
+
+
 def started(id: str, pid: int, hostname: str) -> bytes:
     """What a task with ``track_started`` leaves at its start."""
     return _meta(id, "STARTED", json.dumps({"pid": pid, "hostname": hostname}), "null", None)
