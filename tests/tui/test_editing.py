@@ -84,7 +84,7 @@ def test_a_copy_leaves_the_original_alone(stage: Stage) -> None:
     stage.drive(look)
 
 
-def test_where_the_copy_cannot_be_enqueued_the_original_is_put_back(stage: Stage) -> None:
+def test_a_unique_key_refuses_a_copy_and_passes_on_to_an_edit(stage: Stage) -> None:
     stage.add("shop.pay", 1, unique="one")
 
     async def look(pilot: Pilot[None]) -> None:
@@ -97,5 +97,36 @@ def test_where_the_copy_cannot_be_enqueued_the_original_is_put_back(stage: Stage
         await confirm(pilot)
         await settled(pilot, lambda: "Enqueued as" in notes(pilot))
         assert counts(stage) == {"ready": 1, "cancelled": 1}
+
+    stage.drive(look)
+
+
+def test_an_edit_of_what_somebody_has_changed_meanwhile_does_nothing_and_says_so(stage: Stage) -> None:
+    fill(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await open_jobs(pilot, "state:dead")
+        await edit(pilot, "e")
+        stage.adapter.operator.retry([job(stage, n).id for n in (1, 2, 3)])
+        before = counts(stage)
+        await confirm(pilot)
+        await settled(pilot, lambda: "The job is ready by now: nothing was changed" in notes(pilot))
+        assert counts(stage) == before
+
+    stage.drive(look)
+
+
+def test_a_time_in_the_form_counts_from_when_it_is_confirmed(stage: Stage) -> None:
+    fill(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await open_jobs(pilot, "state:ready")
+        form = await edit(pilot, "E")
+        form.query_one("#field-run_at", Input).value = "+5m"
+        stage.clock.advance(600)
+        await confirm(pilot)
+        await settled(pilot, lambda: "Enqueued as" in notes(pilot))
+        made = stage.adapter.inspector.browse(limit=1).jobs[0]
+        assert (made.created_at, made.due_at) == (stage.clock.now(), stage.clock.now() + 300)
 
     stage.drive(look)

@@ -8,7 +8,7 @@ import pytest
 
 from qtool.tui.tabs import TABS
 from qtool.tui.view import View
-from tests.tui.acting import counts, fill, notes, open_jobs
+from tests.tui.acting import counts, fill, job, notes, open_jobs
 from tests.tui.conftest import SIZES, compare, settled
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def test_keys_that_cannot_apply_are_not_offered(stage: Stage) -> None:
     async def look(pilot: Pilot[None]) -> None:
         def keys() -> str:
             active = pilot.app.screen.active_bindings
-            return "".join(key for key in "RXKDeEPS" if key in active)
+            return "".join(key for key in "RXKDeEPS" if key in active and active[key].enabled)
 
         assert keys() == "RXKP"
         await pilot.press("tab")
@@ -48,6 +48,42 @@ def test_keys_that_cannot_apply_are_not_offered(stage: Stage) -> None:
         await settled(pilot, lambda: keys() == "RDeE")
         await open_jobs(pilot, "state:running")
         await settled(pilot, lambda: keys() == "XKeE")
+        # All that match, by what the filter says; the marked ones, by what they are; a job on its own screen.
+        await pilot.press("asterisk")
+        await settled(pilot, lambda: keys() == "XK")
+        await open_jobs(pilot, "state:dead,ready")
+        await pilot.press("end", "space")
+        await settled(pilot, lambda: keys() == "RDeE")
+        await pilot.press("home", "space")
+        await settled(pilot, lambda: keys() == "RXKD")
+        app: Any = pilot.app
+        app.show_job(job(stage, 4).id)
+        await settled(pilot, lambda: keys() == "RDeE")
+        app.pop_screen()
+        app.show_job(job(stage, 10).id)
+        await settled(pilot, lambda: keys() == "XKDeE")
+
+    stage.drive(look)
+
+
+def test_a_key_that_cannot_apply_says_why(stage: Stage) -> None:
+    fill(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await open_jobs(pilot, "state:ready")
+        await pilot.press("R")
+        await settled(pilot, lambda: "Only what has ended can be run again. This one is ready." in notes(pilot))
+        await pilot.press("space", "space", "e")
+        await settled(pilot, lambda: "one job at a time" in notes(pilot))
+        await open_jobs(pilot, "state:succeeded")
+        await pilot.press("X")
+        await settled(pilot, lambda: "Only what has not ended can be cancelled. This one is succeeded." in notes(pilot))
+        await open_jobs(pilot, "state:running")
+        await pilot.press("D")
+        await settled(
+            pilot, lambda: "What runs cannot be deleted: cancel it first. This one is running" in notes(pilot)
+        )
+        assert isinstance(pilot.app.screen, View)
 
     stage.drive(look)
 

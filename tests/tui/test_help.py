@@ -94,7 +94,7 @@ def test_every_column_is_explained() -> None:
 @pytest.mark.parametrize(
     ("keys", "wrong"),
     [
-        ({"list.sortt": "o"}, "nothing is called 'list.sortt' (known: act.cancel, "),
+        ({"list.sortt": "o"}, "nothing is called 'list.sortt'. Did you mean 'list.sort'? ? in 'qtool top' shows"),
         ({"list.sort": "nokey"}, "'nokey' is not a key"),
         ({"list.sort": "hyp+x"}, "'hyp+x' is not a key"),
         ({"list.sort": "o,"}, "'' is not a key"),

@@ -10,14 +10,15 @@ from textual.widgets import Input
 
 from qtool.engine.filter import parse, quote
 from qtool.output import clean
+from qtool.tui.columns import JOBS_HERE
 from qtool.tui.completing import Known
 from qtool.tui.paging import Paging
-from qtool.tui.targets import Targets
+from qtool.tui.targets import Targets, marked_or
 from qtool.tui.view import View
 from qtool.tui.widgets.filterline import FilterLine
 from qtool.tui.widgets.findline import FindLine
 from qtool.tui.widgets.grid import Grid
-from qtool.views.jobs import JOBS, JobRow
+from qtool.views.jobs import JobRow
 from qtool.views.text import short
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Jobs(View):
     # --- around it -----------------------------------------------------------------------------------
 
     def body(self) -> Sequence[Widget]:
-        grid = Grid[JobRow](JOBS.columns, lambda row: row.id, empty="Looking…", markable=True, id="jobs")
+        grid = Grid[JobRow](JOBS_HERE, lambda row: row.id, empty="Looking…", markable=True, id="jobs")
         return [FilterLine(lambda: known_words(self._window.rows, self.store), id="filter"), FindLine(id="find"), grid]
 
     @property
@@ -89,15 +90,10 @@ class Jobs(View):
         return [self._text] if self._text else []
 
     def targets(self) -> Targets | None:
-        window, marks = self._window, tuple(self.grid.marks)
+        window = self._window
         if self._all and window.where is not None:
             return Targets(what=f"all jobs that match {self._text}", where=window.where)
-        if marks:
-            return Targets(what=f"{len(marks)} marked job{'s' if len(marks) > 1 else ''}", ids=marks)
-        row = self.grid.current
-        if row is None:
-            return None
-        return Targets(what=f"job {short(row.id)}", ids=(row.id,), states=frozenset({row.state}))
+        return marked_or(self.grid.marks, window.rows, self.grid.current)
 
     # --- the list ------------------------------------------------------------------------------------
 
