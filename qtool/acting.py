@@ -99,10 +99,10 @@ def by_id(inspector: Inspector, ids: Iterable[str], do: Do) -> Iterator[list[Cha
         yield _each(inspector, page, do)
 
 
-def _each(inspector: Inspector, typed: Sequence[str], do: Do) -> list[Change]:
-    """The report on each id as it was typed: on its job, or that there is none or more than one."""
+def full_ids(inspector: Inspector, typed: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The full id for each that was typed, and for each of the others why there is none: no such job, or several."""
     full: dict[str, str] = {}
-    wrong: dict[str, Change] = {}
+    wrong: dict[str, str] = {}
     for id, job in zip(typed, inspector.get(typed), strict=True):
         if job is not None:
             full[id] = id
@@ -110,11 +110,17 @@ def _each(inspector: Inspector, typed: Sequence[str], do: Do) -> list[Change]:
         try:
             full[id] = inspector.find(id.rstrip("…"))
         except UnknownJob:
-            wrong[id] = Change(id, None, None, "no such job")
+            wrong[id] = "no such job"
         except AmbiguousJob:
-            wrong[id] = Change(id, None, None, "begins more than one id")
+            wrong[id] = "begins more than one id"
+    return full, wrong
+
+
+def _each(inspector: Inspector, typed: Sequence[str], do: Do) -> list[Change]:
+    """The report on each id as it was typed: on its job, or that there is none or more than one."""
+    full, wrong = full_ids(inspector, typed)
     done = {change.id: change for change in do(list(dict.fromkeys(full.values())))} if full else {}
-    return [wrong[id] if id in wrong else done[full[id]] for id in dict.fromkeys(typed)]
+    return [done[full[id]] if id in full else Change(id, None, None, wrong[id]) for id in dict.fromkeys(typed)]
 
 
 # --- retry, cancel, kill --------------------------------------------------------------------------------

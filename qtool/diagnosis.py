@@ -15,7 +15,6 @@ from qtool.views.setup import CheckRow, GuaranteeRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qtool.config import TopDefaults
     from qtool.engine.broker import Adapter, Capabilities, Snapshot
     from qtool.options import Common
 
@@ -49,7 +48,6 @@ def diagnose(common: Common) -> Iterator[CheckRow]:
         yield _bad("configuration", str(error))
         return
     yield _ok("configuration", settings.path if os.path.exists(settings.path) else f"{settings.path} (none)")
-    yield from _screen(settings.top)
     try:
         adapter = common.adapter()
     except QtoolError as error:
@@ -60,22 +58,6 @@ def diagnose(common: Common) -> Iterator[CheckRow]:
         if adapter.url.startswith("sqlite:"):
             yield from _file(adapter)
         yield from _state(adapter)
-
-
-def _screen(said: TopDefaults) -> Iterator[CheckRow]:
-    """What would keep the screen from starting. It is loaded only where the configuration says something of it."""
-    if said.theme is None and not said.keys:
-        return
-    from qtool.tui.keymap import wrongs
-    from qtool.tui.themes import NAMES
-
-    found = [_bad("screen", wrong.why, wrong.advice) for wrong in wrongs(said.keys)]
-    if said.theme is not None and said.theme not in NAMES:
-        found.append(_bad("screen", f"top.theme: no theme {said.theme!r}", f"Known: {', '.join(NAMES)}."))
-    keys = f"{len(said.keys)} {'key' if len(said.keys) == 1 else 'keys'} of your own"
-    yield from found or [
-        _ok("screen", ", ".join([*([said.theme] if said.theme else []), *([keys] if said.keys else [])]))
-    ]
 
 
 def _file(adapter: Adapter) -> Iterator[CheckRow]:
@@ -133,6 +115,7 @@ def _state(adapter: Adapter) -> Iterator[CheckRow]:
         snapshot = adapter.inspector.snapshot()
         yield from _workers(adapter, snapshot)
         yield from _queues(snapshot)
+        yield from _moves(adapter)
     except QtoolError as error:
         yield _bad("integrity", str(error))
 
@@ -179,6 +162,20 @@ def _queues(snapshot: Snapshot) -> Iterator[CheckRow]:
             fine += 1
     if fine == len(snapshot.queues):
         yield _ok("queues", f"{fine} in order" if fine else "none")
+
+
+def _moves(adapter: Adapter) -> Iterator[CheckRow]:
+    """Jobs between two brokers, left there by a move that was killed."""
+    from qtool.verbs import jobs
+
+    for each in adapter.freight.transits() if adapter.freight is not None else ():
+        if each.outward:
+            found = f"left on the way to {each.url} by a move, and run nowhere: {jobs(each.jobs)}"
+            advice = f"qtool move --to {each.url}  (or, if that is gone for good: qtool move --put-back)"
+        else:
+            found = f"arrived from {each.url}, where the move was not ended: {jobs(each.jobs)}"
+            advice = f"qtool move -b {each.url} --to {adapter.url}"
+        yield _warning("moves", found, advice)
 
 
 def _ok(check: str, found: str) -> CheckRow:

@@ -166,10 +166,6 @@ class Undecodable(QtoolError):
     """The job's {what} cannot be read: {why}."""
 
 
-class ContentRefused(Undecodable):
-    """The job's {what} is not read: {why}."""
-
-
 class JobFailed(QtoolError):
     """Job {id} ended {state}: {error}"""
 
@@ -200,16 +196,6 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerBusy(BrokerError):
     """{url} stayed locked by another process for {seconds:g} s. Nothing was changed; try again."""
-
-
-class BrokerDenied(BrokerError):
-    """The broker at {url} does not let you in: {why}."""
-
-    exit_code = ExitCode.REFUSED
-
-
-class BrokerOutOfMemory(BrokerError):
-    """The server at {url} has no memory left for more. Nothing was changed; free some, or raise its maxmemory."""
 
 
 class BrokerFull(BrokerError):
@@ -247,6 +233,11 @@ class BrokerNotNamed(QtoolError):
     test that forgets to isolate its jobs leaves yours alone: use the fixture qtool_jobs, or set QTOOL_BROKER."""
 
     exit_code = ExitCode.REFUSED
+
+
+class MoveSuperseded(BrokerError):
+    """Another 'qtool move' between the same two stores, one of them {url}, began after this one and went on with what
+    this one had begun. Nothing is lost: see what that one reports."""
 
 
 class ReadOnlyContext(QtoolError):

@@ -35,8 +35,6 @@ class Verb(Value, kw_only=True):
     """What the jobs become; None: they are gone."""
     default_states: tuple[State, ...]
     """What a filter means that names no state."""
-    reaches: str
-    """Which jobs those are, in a sentence: why others are left alone."""
     happens: str
     """What becomes of the jobs, in a sentence."""
     undo: str
@@ -80,7 +78,6 @@ RETRY = Verb(
     applies=FINAL,
     after=State.READY,
     default_states=(State.DEAD,),
-    reaches="Only what has ended can be run again.",
     happens="What has ended becomes ready again, with a fresh budget of retries; its history stays.",
     undo="cancel what has not started yet.",
 )
@@ -90,7 +87,6 @@ CANCEL = Verb(
     applies=UNFINISHED,
     after=State.CANCELLED,
     default_states=tuple(state for state in State if state in UNFINISHED),
-    reaches="Only what has not ended can be cancelled.",
     happens="What waits is cancelled at once; what runs is asked to stop, and killed 5 s later where it can be.",
     undo="retry what was cancelled; it starts from its beginning.",
 )
@@ -100,7 +96,6 @@ KILL = Verb(
     applies=UNFINISHED,
     after=State.CANCELLED,
     default_states=(State.RUNNING,),
-    reaches="Only what has not ended can be killed.",
     happens="What runs is killed without being asked to stop; what waits is cancelled.",
     undo="retry what was killed; it starts from its beginning.",
 )
@@ -110,7 +105,6 @@ DELETE = Verb(
     applies=frozenset(State) - {State.RUNNING},
     after=None,
     default_states=tuple(state for state in State if state is not State.RUNNING),
-    reaches="What runs cannot be deleted: cancel it first.",
     happens="The jobs, their output and their history are gone. What runs stays.",
     undo="It cannot be undone.",
 )
@@ -121,11 +115,11 @@ def jobs(count: int) -> str:
     return f"{count:,} {'job' if count == 1 else 'jobs'}"
 
 
-def matching(inspector: Inspector, where: Filter | None) -> Iterator[list[JobInfo]]:
+def matching(inspector: Inspector, where: Filter | None, *, oldest_first: bool = False) -> Iterator[list[JobInfo]]:
     """Every job that matches, a page at a time; each is met once, whatever becomes of it."""
     after = None
     while True:
-        page = inspector.browse(where, after=after, limit=PAGE)
+        page = inspector.browse(where, after=after, limit=PAGE, oldest_first=oldest_first)
         if page.jobs:
             yield list(page.jobs)
         after = page.next

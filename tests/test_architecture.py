@@ -128,10 +128,11 @@ def test_every_command_is_a_module_and_every_module_a_command() -> None:
 
 
 def own_protocols() -> list[Any]:
-    import qtool.engine.broker as seam
+    from qtool.engine import broker, freight
 
     return [
         each
+        for seam in (broker, freight)
         for each in vars(seam).values()
         if getattr(each, "_is_protocol", False) and each.__module__ == seam.__name__
     ]
@@ -139,6 +140,6 @@ def own_protocols() -> list[Any]:
 
 def test_a_seam_has_ten_methods_at_most() -> None:
     found = own_protocols()
-    assert {"Broker", "Operator", "Inspector", "ResultStore", "Journal"} <= {each.__name__ for each in found}
+    assert {"Broker", "Operator", "Inspector", "ResultStore", "Journal", "Freight"} <= {each.__name__ for each in found}
     for protocol in found:
         assert len([name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"]) <= 10

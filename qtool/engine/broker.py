@@ -1,8 +1,9 @@
-"""The seam between the engine and what stores the queues: five small protocols and their values.
+"""The seam between the engine and what stores the queues: six small protocols and their values.
 
 ``Broker`` moves jobs, ``Operator`` changes what stands, ``Inspector`` looks without moving, ``ResultStore`` keeps ends
-and output, ``Journal`` what people write down. An adapter offers all five in one :class:`Adapter`; they differ by
-:class:`Capabilities`, data that callers branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
+and output, ``Journal`` what people write down, and ``Freight`` (:mod:`qtool.engine.freight`) takes jobs out of a store
+and into another. An adapter offers them in one :class:`Adapter`; they differ by :class:`Capabilities`, data that
+callers branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from qtool.engine.freight import Freight
 from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
 from qtool.engine.states import State
 from qtool.engine.value import Value
@@ -456,7 +458,7 @@ class Journal(Protocol):
 
 
 class Adapter(Value):
-    """An open broker: its five sides, and how to close it. A context manager."""
+    """An open broker: its sides, and how to close it. A context manager."""
 
     url: str
     """Without password."""
@@ -467,6 +469,8 @@ class Adapter(Value):
     results: ResultStore
     journal: Journal
     close: Callable[[], None]
+    freight: Freight | None = None
+    """None where jobs cannot be taken out whole."""
 
     def __enter__(self) -> Adapter:
         return self

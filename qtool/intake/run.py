@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from qtool.engine.value import Value
 from qtool.errors import ExitCode, QtoolError, UsageError
 from qtool.intake.input import read_lines, read_work
 from qtool.intake.jobs import Maker, read_terms
+from qtool.interrupts import Interrupt, deferred_interrupt
 from qtool.output import Format, Output
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Session:
         Ctrl-C takes effect between two commits, so that what is said to stand is what stands.
         """
         try:
-            with _deferred_interrupt() as check, _rare_collection():
+            with deferred_interrupt() as check, _rare_collection():
                 for jobs in blocks:
                     self._block(jobs, progress, check)
                     check.idle()
@@ -214,7 +214,7 @@ class Session:
         if sys.stderr.isatty():
             self._out.note(f"{self.added:,} job{'' if self.added == 1 else 's'} enqueued.")
 
-    def _block(self, jobs: list[Job], progress: Any, check: _Interrupt) -> None:
+    def _block(self, jobs: list[Job], progress: Any, check: Interrupt) -> None:
         closed: BrokenPipeError | None = None
         for start in range(0, len(jobs), BATCH):
             check.busy()
@@ -233,52 +233,7 @@ def _bool(value: bool) -> str:
     return "true" if value else "false"
 
 
-# --- signals and memory ------------------------------------------------------------------------------
-
-
-class _Interrupt:
-    """Keeps Ctrl-C waiting while jobs are committed: it takes effect in :meth:`busy` and :meth:`idle`."""
-
-    def __init__(self) -> None:
-        self.pressed = False
-        self.at_once = True
-        """Nothing is being committed: the signal may interrupt."""
-
-    def busy(self) -> None:
-        """A commit begins. Raises KeyboardInterrupt."""
-        self.at_once = False
-        if self.pressed:
-            raise KeyboardInterrupt
-
-    def idle(self) -> None:
-        """The commits are done. Raises KeyboardInterrupt."""
-        self.busy()
-        self.at_once = True
-
-    def handle(self, *_: object) -> None:
-        """The signal's handler; the second Ctrl-C does not wait."""
-        if self.at_once or self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[_Interrupt]:
-    interrupt = _Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-    import signal
-
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # Whoever started this with it ignored, as a shell's ``&`` does, meant that.
-        yield interrupt
-        return
-    before = signal.signal(signal.SIGINT, interrupt.handle)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, before)
+# --- memory --------------------------------------------------------------------------------------------
 
 
 @contextmanager

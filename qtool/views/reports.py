@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtool.engine.broker import Change
+from qtool.engine.freight import Moved
 from qtool.engine.states import State
 from qtool.tables import Column, Table
 from qtool.views.text import STYLES, always, number
@@ -41,6 +42,52 @@ REPORTS = Table(
             style=lambda r: STYLES.get(r.after or "", "dim"),
         ),
         Column("NOTE", lambda r: r.note or ("" if r.changed else "nothing changed"), least=10, style=always("dim")),
+    ),
+    id="id",
+    empty="No job was touched.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRow:
+    """What became of one job that was to be moved."""
+
+    id: str
+    state: State | None
+    """None: no such job."""
+    queue: str | None
+    """Where it was."""
+    to: str | None
+    """The broker it was to go to; None for the same one."""
+    into: str | None
+    """The queue where it is now."""
+    moved: bool
+    """In a dry run, whether it would be."""
+    note: str | None
+    """Why it stays."""
+
+    @classmethod
+    def of(cls, moved: Moved, to: str | None) -> MoveRow:
+        """The row of what became of a job on its way to the broker ``to``."""
+        return cls(
+            id=moved.id,
+            state=moved.state,
+            queue=moved.queue,
+            to=to,
+            into=moved.into,
+            moved=moved.moved,
+            note=moved.note,
+        )
+
+
+MOVES = Table(
+    MoveRow,
+    (
+        Column("ID", lambda r: r.id),
+        Column("STATE", lambda r: str(r.state or "unknown"), style=lambda r: STYLES.get(r.state or "", "red")),
+        Column("QUEUE", lambda r: r.queue or "", style=always("bold")),
+        Column("INTO", lambda r: (r.into or "") if r.moved else "", style=always("bold")),
+        Column("NOTE", lambda r: r.note or ("" if r.moved else "not moved"), least=10, style=always("dim")),
     ),
     id="id",
     empty="No job was touched.",

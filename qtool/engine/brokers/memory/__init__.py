@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
 from qtool.engine.brokers.memory.broker import MemoryBroker
+from qtool.engine.brokers.memory.freight import MemoryFreight
 from qtool.engine.brokers.memory.inspector import MemoryInspector
 from qtool.engine.brokers.memory.journal import MemoryJournal
 from qtool.engine.brokers.memory.operator import MemoryOperator
@@ -52,4 +53,5 @@ def open_memory(
         results=MemoryResults(store),
         journal=MemoryJournal(store),
         close=store.close,
+        freight=MemoryFreight(store, url),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.memory.bells import Belfry
@@ -235,6 +235,30 @@ class Store:
         del self.rows[row.key], self.by_id[row.job.id]
         if row.job.unique is not None and self.holders.get(row.job.unique) is row:
             del self.holders[row.job.unique]
+
+    def place(self, row: Row) -> None:
+        """Take in a row that comes from elsewhere, in the state that it brings along; its key is new."""
+        self._keys += 1
+        row.key = self._keys
+        self.rows[row.key] = self.by_id[row.job.id] = row
+        if row.job.unique is not None and row.state not in FINAL:
+            self.holders[row.job.unique] = row
+        self.counts[row.job.queue, row.state] += 1
+        self._enter(row, row.finished_at or self.clock.now(), row.due_at)
+        if row.state in FINAL:
+            # In the order of ending: pruning looks at the first only.
+            self.finished[row.state] = deque(sorted(self.finished[row.state]))
+
+    def rehome(self, row: Row, queue: str) -> None:
+        """Another queue for a job that is not running; it stands there where its age says."""
+        before = row.job.queue
+        self.counts[before, row.state] -= 1
+        self.counts[queue, row.state] += 1
+        row.job = replace(row.job, queue=queue)
+        if row.state is State.READY:
+            self.ready[before] = [entry for entry in self.ready[before] if entry[2] != row.key]
+            heapq.heapify(self.ready[before])
+            self._enter(row, self.clock.now(), None)
 
     def held(self, lease: Lease) -> Row | None:
         """The row of a lease that is still good."""

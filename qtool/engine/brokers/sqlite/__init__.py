@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from qtool.engine.broker import NO_SCHEDULES, Adapter, Capabilities
+from qtool.engine.brokers.sqlite.freight import SqliteFreight
 from qtool.engine.brokers.sqlite.journal import SqliteJournal
 from qtool.engine.brokers.sqlite.look import SqliteInspector
 from qtool.engine.brokers.sqlite.moves import SqliteBroker
@@ -43,4 +44,5 @@ def open_sqlite(
         results=SqliteResults(store),
         journal=SqliteJournal(store, clock),
         close=store.close,
+        freight=SqliteFreight(store, clock),
     )

@@ -66,6 +66,11 @@ def _named(text: str) -> dict[str, str]:
 SQL = _named(_read("queries.sql"))
 
 
+def statements(name: str) -> dict[str, str]:
+    """Those of another file, for what few commands need: the way of enqueue reads :data:`SQL` only."""
+    return _named(_read(name))
+
+
 def rows(db: apsw.Connection, name: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
     """Everything that a named statement gives."""
     found: list[Row] = db.execute(SQL[name], values).fetchall()
@@ -78,7 +83,7 @@ def first(db: apsw.Connection, name: str, values: Mapping[str, Any] | Sequence[A
     return row
 
 
-MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql", "schema_3.sql")
+MIGRATIONS: tuple[str, ...] = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
 """What turns schema version N into N + 1, by index; a new file runs them all."""
 
 

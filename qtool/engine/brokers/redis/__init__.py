@@ -1,1 +1,0 @@
-"""Redis, in Celery's own wire format: several hosts, one server."""
