@@ -15,6 +15,7 @@ from qtool.views.setup import CheckRow, GuaranteeRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from qtool.config import TopDefaults
     from qtool.engine.broker import Adapter, Capabilities, Snapshot
     from qtool.options import Common
 
@@ -48,6 +49,7 @@ def diagnose(common: Common) -> Iterator[CheckRow]:
         yield _bad("configuration", str(error))
         return
     yield _ok("configuration", settings.path if os.path.exists(settings.path) else f"{settings.path} (none)")
+    yield from _screen(settings.top)
     try:
         adapter = common.adapter()
     except QtoolError as error:
@@ -58,6 +60,22 @@ def diagnose(common: Common) -> Iterator[CheckRow]:
         if adapter.url.startswith("sqlite:"):
             yield from _file(adapter)
         yield from _state(adapter)
+
+
+def _screen(said: TopDefaults) -> Iterator[CheckRow]:
+    """What would keep the screen from starting. It is loaded only where the configuration says something of it."""
+    if said.theme is None and not said.keys:
+        return
+    from qtool.tui.keymap import wrongs
+    from qtool.tui.themes import NAMES
+
+    found = [_bad("screen", wrong.why, wrong.advice) for wrong in wrongs(said.keys)]
+    if said.theme is not None and said.theme not in NAMES:
+        found.append(_bad("screen", f"top.theme: no theme {said.theme!r}", f"Known: {', '.join(NAMES)}."))
+    keys = f"{len(said.keys)} {'key' if len(said.keys) == 1 else 'keys'} of your own"
+    yield from found or [
+        _ok("screen", ", ".join([*([said.theme] if said.theme else []), *([keys] if said.keys else [])]))
+    ]
 
 
 def _file(adapter: Adapter) -> Iterator[CheckRow]:

@@ -166,6 +166,10 @@ class Undecodable(QtoolError):
     """The job's {what} cannot be read: {why}."""
 
 
+class ContentRefused(Undecodable):
+    """The job's {what} is not read: {why}."""
+
+
 class JobFailed(QtoolError):
     """Job {id} ended {state}: {error}"""
 
@@ -196,6 +200,16 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerBusy(BrokerError):
     """{url} stayed locked by another process for {seconds:g} s. Nothing was changed; try again."""
+
+
+class BrokerDenied(BrokerError):
+    """The broker at {url} does not let you in: {why}."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class BrokerOutOfMemory(BrokerError):
+    """The server at {url} has no memory left for more. Nothing was changed; free some, or raise its maxmemory."""
 
 
 class BrokerFull(BrokerError):

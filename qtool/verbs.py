@@ -35,6 +35,8 @@ class Verb(Value, kw_only=True):
     """What the jobs become; None: they are gone."""
     default_states: tuple[State, ...]
     """What a filter means that names no state."""
+    reaches: str
+    """Which jobs those are, in a sentence: why others are left alone."""
     happens: str
     """What becomes of the jobs, in a sentence."""
     undo: str
@@ -78,6 +80,7 @@ RETRY = Verb(
     applies=FINAL,
     after=State.READY,
     default_states=(State.DEAD,),
+    reaches="Only what has ended can be run again.",
     happens="What has ended becomes ready again, with a fresh budget of retries; its history stays.",
     undo="cancel what has not started yet.",
 )
@@ -87,6 +90,7 @@ CANCEL = Verb(
     applies=UNFINISHED,
     after=State.CANCELLED,
     default_states=tuple(state for state in State if state in UNFINISHED),
+    reaches="Only what has not ended can be cancelled.",
     happens="What waits is cancelled at once; what runs is asked to stop, and killed 5 s later where it can be.",
     undo="retry what was cancelled; it starts from its beginning.",
 )
@@ -96,6 +100,7 @@ KILL = Verb(
     applies=UNFINISHED,
     after=State.CANCELLED,
     default_states=(State.RUNNING,),
+    reaches="Only what has not ended can be killed.",
     happens="What runs is killed without being asked to stop; what waits is cancelled.",
     undo="retry what was killed; it starts from its beginning.",
 )
@@ -105,6 +110,7 @@ DELETE = Verb(
     applies=frozenset(State) - {State.RUNNING},
     after=None,
     default_states=tuple(state for state in State if state is not State.RUNNING),
+    reaches="What runs cannot be deleted: cancel it first.",
     happens="The jobs, their output and their history are gone. What runs stays.",
     undo="It cannot be undone.",
 )

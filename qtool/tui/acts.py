@@ -14,6 +14,7 @@ from qtool.tui.commands import Command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from qtool.tui.app import Top
     from qtool.tui.deeds import Plan
     from qtool.tui.poller import Answer
     from qtool.tui.targets import Targets
@@ -41,6 +42,9 @@ TITLES = {
     "scale": "Scale",
 }
 
+NAMES = (*TITLES, "edit", "copy")
+"""Everything that can be done."""
+
 _LINE = "survey"
 """Counting may take long: it goes over a line of its own."""
 
@@ -53,17 +57,25 @@ def targets_of(view: View) -> Targets | None:
         return None
 
 
-def applies(view: View, name: str) -> bool:
-    """Whether this key does something now."""
-    return deeds.applies(name, targets_of(view))
+def applies(view: View, name: str) -> bool | None:
+    """Whether this key does something now; None: not to what is under the cursor or marked, which it says."""
+    targets = targets_of(view)
+    return deeds.applies(name, targets) or (None if deeds.why_not(name, targets) else False)
+
+
+def explain(view: View, key: str) -> bool:
+    """Say why this key does nothing now; False where it is none of those that act."""
+    active = view.active_bindings.get(key)
+    if active is None or active.enabled or not active.binding.action.startswith("act("):
+        return False
+    name = active.binding.action.removeprefix("act('").removesuffix("')")
+    view.notify(deeds.why_not(name, targets_of(view)), title=active.binding.description, markup=False)
+    return True
 
 
 def shape(targets: Targets | None) -> object:
     """What decides which keys apply: the keys are looked at again when it is another one."""
-    if targets is None:
-        return None
-    given = (min(len(targets.ids), 2), targets.where is None, targets.queue is None, targets.worker is None)
-    return given, targets.states
+    return tuple((deeds.applies(name, targets), bool(deeds.why_not(name, targets))) for name in NAMES)
 
 
 def offered(view: View) -> Iterator[Command]:
@@ -76,11 +88,8 @@ def offered(view: View) -> Iterator[Command]:
         yield Command(name, "a line a job", partial(view.top.doing.show, report))
 
 
-def begin(view: View, name: str) -> None:
-    """Ask whether to do this to what is under the cursor, marked, or matches; and do it then."""
-    top, targets = view.top, targets_of(view)
-    if targets is None or not deeds.applies(name, targets):
-        return
+def refuses(top: Top) -> bool:
+    """Whether nothing may be changed here; that is said then."""
     if top.place.read_only:
         top.notify(
             "This screen only looks: it was started with --read-only, or its context is read-only.",
@@ -88,6 +97,13 @@ def begin(view: View, name: str) -> None:
             severity="warning",
             markup=False,
         )
+    return top.place.read_only
+
+
+def begin(view: View, name: str) -> None:
+    """Ask whether to do this to what is under the cursor, marked, or matches; and do it then."""
+    top, targets = view.top, targets_of(view)
+    if targets is None or not deeds.applies(name, targets) or refuses(top):
         return
     if name in ("edit", "copy"):
         _copy(view, targets, instead=name == "edit")
@@ -123,7 +139,7 @@ def _copy(view: View, targets: Targets, *, instead: bool) -> None:
         from qtool.tui.screens.edit import Edit
 
         top.push_screen(
-            Edit(answer.value, instead=instead, now=top.doing.now, production=top.doing.guarded), partial(_go_on, view)
+            Edit(answer.value, instead=instead, now=top.now, production=top.doing.guarded), partial(_go_on, view)
         )
 
     view.ask(_LINE, partial(deeds.one_job, targets), found, line=_LINE)

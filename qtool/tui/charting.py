@@ -330,8 +330,7 @@ def _marks(sheet: Sheet) -> dict[int, list[Note]]:
 
 def _lane(sheet: Sheet, cells: int, marks: dict[int, list[Note]]) -> Line:
     """The notes over their times, as much of each as fits before the next; all of the one under the crosshair."""
-    under = marks.get(sheet.cursor // ACROSS, []) if sheet.cursor is not None else []
-    if under:
+    if under := marks.get(sheet.cursor // ACROSS, []) if sheet.cursor is not None else []:
         told = "   ".join(f"◆ {moment_text(note.at, sheet.window)} {clean(note.text)}" for note in under)
         return ((_fit(f" {told}", cells + GUTTER), "note"),)
     pieces: list[Piece] = [(" " * GUTTER, "")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtool.engine.sizes import format_size
 from qtool.tables import NONE, Column
 from qtool.tui.store import QueueLine, WorkerLine, spark
-from qtool.views.jobs import what
+from qtool.views.jobs import JOBS, JobRow, what
 from qtool.views.text import age, ago, always, limit_text, moment, number, rate, short, span
 from qtool.views.workers import WORKER_STYLES
 
@@ -157,3 +158,14 @@ SLOTS: tuple[Column[JobInfo], ...] = (
     Column("JOB", what, least=16),
     Column("SAYS", lambda j: j.message or "", least=8, rank=4, style=always("dim")),
 )
+
+_JOBS_LEAST = {"JOB": 28, "WHY": 18}
+"""Cells below which the id gives way first: what a job does and why it stands there tell more, and ``y`` copies ids."""
+
+JOBS_HERE: tuple[Column[JobRow], ...] = tuple(
+    replace(column, rank=9)
+    if column.head == "ID"
+    else replace(column, least=_JOBS_LEAST.get(column.head, column.least))
+    for column in JOBS.columns
+)
+"""The columns of ``qtool jobs``, for a list where every cell counts."""

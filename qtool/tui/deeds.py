@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.broker import Adapter, Change
 from qtool.engine.states import State
+from qtool.engine.times import format_time
 from qtool.engine.value import Value
 from qtool.errors import UnknownWorker, UsageError
 from qtool.options import any_of
 from qtool.verbs import CANCEL, DELETE, KILL, PAGE, RETRY, by_filter, jobs, matching
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import Inspector
+    from qtool.engine.broker import Inspector, Note
     from qtool.engine.filter import Filter
     from qtool.engine.job import JobInfo
     from qtool.tui.targets import Targets
@@ -66,8 +67,10 @@ def applies(name: str, targets: Targets | None) -> bool:
     """Whether this can be done to what is under the cursor or marked, as far as the screen knows."""
     if targets is None:
         return False
+    if name == "delete" and targets.note is not None:
+        return True
     if name in VERBS:
-        if targets.states is not None and not targets.states & VERBS[name].applies:
+        if out_of_reach(VERBS[name], targets):
             return False
         # What matches, and whole queues, are deleted by a purge: it is in the palette only.
         return bool(targets.ids or (name != "delete" and (targets.where is not None or targets.queue is not None)))
@@ -78,12 +81,44 @@ def applies(name: str, targets: Targets | None) -> bool:
     return (targets.queue if name == "pause" else targets.worker) is not None
 
 
+def out_of_reach(verb: Verb, targets: Targets) -> bool:
+    """Whether this is about jobs, and none of them is in a state that the verb changes, as far as the screen knows."""
+    reached = verb.applies
+    if not targets.ids:
+        named = targets.where.states() if targets.where is not None else None
+        reached = reached & (frozenset(verb.default_states) if named is None else named)
+    return not reached or (targets.states is not None and not targets.states & reached)
+
+
+def why_not(name: str, targets: Targets | None) -> str:
+    """Why this key does nothing to what is under the cursor or marked; empty where it is not about such things."""
+    if targets is None or applies(name, targets):
+        return ""
+    about_jobs = bool(targets.ids or targets.where is not None)
+    if name in VERBS and (about_jobs or targets.queue is not None) and out_of_reach(VERBS[name], targets):
+        return VERBS[name].reaches + _standing(targets)
+    if name in ("edit", "copy") and about_jobs:
+        return "That is for one job at a time."
+    return ""
+
+
+def _standing(targets: Targets) -> str:
+    """How they stand, where that is known and short: `` This one is ready.``"""
+    states = sorted(targets.states or ())
+    if not targets.ids or not 1 <= len(states) <= 3:
+        return ""
+    told = states[0] if len(states) == 1 else f"{', '.join(states[:-1])} or {states[-1]}"
+    return f" {'This one is' if len(targets.ids) == 1 else 'These are'} {told}."
+
+
 def survey(name: str, targets: Targets, production: bool, adapter: Adapter) -> Plan:
     """What doing this would do now. Raises QtoolError."""
     if name == "pause":
         return _pausing(adapter, targets, production)
     if name == "scale":
         return _scaling(adapter, targets)
+    if name == "delete" and targets.note is not None:
+        return _forgetting(adapter, targets.note)
     verb = VERBS["delete" if name == "purge" else name]
     if targets.ids:
         return _of_ids(adapter.inspector, verb, targets, production)
@@ -216,6 +251,41 @@ def _scale(worker: str, least: int, most: int, adapter: Adapter) -> Iterator[Ste
     if not adapter.operator.scale(worker, least, most):
         raise UnknownWorker(id=worker)
     yield f"The worker has {least if least == most else f'{least} to {most}'} slots from now on."
+
+
+# --- notes -------------------------------------------------------------------------------------------
+
+
+def noting(text: str, at: float | None) -> Plan:
+    """Write down what happened at this time, or now."""
+    return Plan(
+        title="Write a note",
+        what=text,
+        happens="The charts mark the moment, for everybody who looks at this broker.",
+        undo="remove it, with the crosshair on it.",
+        steps=partial(_note, text, at),
+    )
+
+
+def _note(text: str, at: float | None, adapter: Adapter) -> Iterator[Step]:
+    yield f"Written down: {adapter.journal.note(text, at).text}"
+
+
+def _forgetting(adapter: Adapter, note: Note) -> Plan:
+    there = any(each.id == note.id for each in adapter.journal.notes(note.at, note.at + 1))
+    return Plan(
+        title="Remove the note",
+        what=note.text if there else f"{note.text}: somebody has removed it already",
+        count=int(there),
+        happens="The charts do not mark it any more, for anybody.",
+        undo=f"qtool note --at {format_time(note.at)} writes it again.",
+        steps=partial(_forget, note.id),
+    )
+
+
+def _forget(id: int, adapter: Adapter) -> Iterator[Step]:
+    gone = adapter.journal.forget(id)
+    yield f"Removed: {gone.text}" if gone is not None else "Somebody had removed it already."
 
 
 # --- copies ------------------------------------------------------------------------------------------

@@ -37,11 +37,6 @@ class Doing:
         self.hand = self._new_hand()
 
     @property
-    def now(self) -> float:
-        """The wall time."""
-        return self._clock.now()
-
-    @property
     def guarded(self) -> str | None:
         """The name of the place where a mistake is expensive; None where it is not."""
         return self._top.place.where if self._top.place.production else None

@@ -143,10 +143,14 @@ def consequences(job: JobInfo, *, instead: bool) -> str:
             "The copy is enqueued first, then the original is asked to stop: both may run for a moment. "
             "Undo: cancel the copy; what the original had done stays done."
         )
+    back = (
+        "if that fails the original is put back"
+        if job.state in _PUT_BACK
+        else f"if that fails the original stays cancelled, for put back it would not be {job.state} but run at once"
+    )
     return (
-        "The original is cancelled, then the copy is enqueued; if that fails the original is put back. The two "
-        "are not one step: should qtool die in between, the original stays cancelled. Undo: cancel the copy, retry "
-        "the original."
+        f"The original is cancelled, then the copy is enqueued; {back}. The two are not one step: should qtool die in "
+        "between, the original stays cancelled. Undo: cancel the copy, retry the original."
     )
 
 
@@ -162,9 +166,11 @@ def plan(copy: Job, job: JobInfo, *, instead: bool, delete: bool) -> Plan:
 
 
 def _steps(copy: Job, job: JobInfo, instead: bool, delete: bool, adapter: Adapter) -> Iterator[Step]:
-    if instead and job.state in PENDING:
-        yield from _replace(copy, job, adapter)
-        return
+    if instead:
+        _check_unchanged(job, adapter)
+        if job.state in PENDING:
+            yield from _replace(copy, job, adapter)
+            return
     taken = _enqueue(copy, adapter)
     if taken is not None:
         raise UsageError(why=taken + " Nothing was changed.")
@@ -175,25 +181,63 @@ def _steps(copy: Job, job: JobInfo, instead: bool, delete: bool, adapter: Adapte
         yield adapter.operator.delete([job.id])
 
 
+def _check_unchanged(job: JobInfo, adapter: Adapter) -> None:
+    """Raises UsageError where the job no longer stands as it did when the form was opened.
+
+    Somebody may have retried, edited or cancelled it since: a copy beside that would do the work twice, or undo it.
+    """
+    found = adapter.inspector.get([job.id])[0]
+    now = found.state if found is not None else None
+    if now is not job.state and not (job.state in PENDING and now in PENDING):
+        raise _too_late(now)
+
+
+def _too_late(now: State | None) -> UsageError:
+    return UsageError(why=f"The job is {now or 'gone'} by now: nothing was changed, and no copy was enqueued.")
+
+
 def _replace(copy: Job, job: JobInfo, adapter: Adapter) -> Iterator[Step]:
     """The original first: it may hold a unique key, and must not start once its copy can."""
     change = adapter.operator.cancel([job.id])[0]
     if not change.changed:
-        why = f"The job is {change.before} by now" if change.before is not None else "The job is gone by now"
-        raise UsageError(why=f"{why}: no copy was enqueued.")
-    cancelled = change.after is State.CANCELLED
+        raise _too_late(change.before)
+    yield [change]
     try:
         taken = _enqueue(copy, adapter)
         if taken is not None:
             raise UsageError(why=taken)
     except QtoolError as error:
-        yield [change]
-        if cancelled:
-            yield adapter.operator.retry([job.id])
-            raise UsageError(why=f"{error} The original was put back.") from None
-        raise UsageError(why=f"{error} The original had started meanwhile and was asked to stop.") from None
-    yield [change]
+        if change.after is not State.CANCELLED:
+            raise UsageError(why=f"{error} The original had started meanwhile and was asked to stop.") from None
+        if change.before not in _PUT_BACK:
+            why = f"The original stays cancelled: retry would not have it {change.before} again but run it at once."
+            raise UsageError(why=f"{error} {why}") from None
+        yield from _put_back(job.id, error, adapter)
+    if change.after is not State.CANCELLED:
+        yield "The original had started meanwhile, and was asked to stop."
     yield f"Enqueued as {copy.id}."
+
+
+_PUT_BACK = (State.READY, State.RETRY)
+"""From where a retry brings a cancelled job back to where it was, or near it: it makes it ready."""
+
+
+def _put_back(id: str, error: QtoolError, adapter: Adapter) -> Iterator[Step]:
+    """Retry the original, and raise ``error`` with what came of that. Somebody may have been there before."""
+    try:
+        back = adapter.operator.retry([id])[0]
+    except QtoolError as again:
+        raise UsageError(why=f"{error} The original stays cancelled, for: {again}") from None
+    yield [back]
+    if back.changed:
+        became = "was put back."
+    elif back.before is None:
+        became = "is gone: somebody has deleted it."
+    elif back.before is State.CANCELLED:
+        became = f"stays cancelled: {back.note}."
+    else:
+        became = f"is {back.before} by now."
+    raise UsageError(why=f"{error} The original {became}")
 
 
 def _enqueue(copy: Job, adapter: Adapter) -> str | None:

@@ -9,6 +9,7 @@ from textual.app import App
 from textual.filter import LineFilter, Monochrome
 
 from qtool.tui.mouse import Mouse
+from qtool.tui.sheet import Sheet
 from qtool.tui.themes import DARK, MONOCHROME, OWN, Colourless
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Dressed(App[None]):
         self._colourless = Colourless(enabled=False)
         self._filters.append(self._colourless)
         self.theme = theme or (MONOCHROME.name if os.environ.get("NO_COLOR") else kept or DARK.name)
+        self.stylesheet = Sheet(self.get_css_variables())
 
     def watch_theme(self, theme: str) -> None:
         self.no_color = self._colourless.enabled = theme == MONOCHROME.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from difflib import get_close_matches
 from importlib import import_module
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -44,46 +45,64 @@ class Bound(Value):
         return _is_everywhere(one) or _is_everywhere(two)
 
 
+class Wrong(Value):
+    """What is wrong with a line of ``[top.keys]``."""
+
+    why: str
+    advice: str
+
+
 def check(keys: Mapping[str, str], path: str) -> dict[str, str]:
-    """The keymap for :meth:`App.set_keymap`. Raises BadConfig for what nothing is called, no key, and a clash.
+    """The keymap for :meth:`App.set_keymap`. Raises BadConfig for the first thing that is wrong with it.
 
     Imports every screen: call it only where somebody has said something.
     """
+    if wrong := next(wrongs(keys), None):
+        raise BadConfig(path=path, why=f"{wrong.why}. {wrong.advice}")
+    return {id: _normalize_key_list(said) for id, said in keys.items()}
+
+
+def wrongs(keys: Mapping[str, str]) -> Iterator[Wrong]:
+    """Everything that is wrong: what nothing is called, no key, and clashes. Imports every screen."""
     known = list(bound())
     ids = sorted({bound.id for bound in known})
     keymap = {}
     for id, said in keys.items():
+        bad = [key.strip() for key in said.split(",") if not _is_key(key.strip())]
         if id not in ids:
-            raise BadConfig(path=path, why=f"top.keys: nothing is called {id!r} (known: {', '.join(ids)})")
-        for key in said.split(","):
-            if not _is_key(key.strip()):
-                raise BadConfig(
-                    path=path, why=f"top.keys.\"{id}\": {key.strip()!r} is not a key, as in 'ctrl+f', 'f6', 'o'"
-                )
-        keymap[id] = _normalize_key_list(said)
-    _refuse_clashes(known, keymap, path)
-    return keymap
+            near = get_close_matches(id, ids, n=1)
+            meant = f"Did you mean {near[0]!r}? " if near else ""
+            yield Wrong(f"top.keys: nothing is called {id!r}", f"{meant}? in 'qtool top' shows the names.")
+        for key in bad:
+            yield Wrong(f'top.keys."{id}": {key!r} is not a key', "Write it as in 'ctrl+f', 'f6', 'o', 's,f7'.")
+        if id in ids and not bad:
+            keymap[id] = _normalize_key_list(said)
+    yield from _clashes(known, keymap)
 
 
-def _refuse_clashes(known: Sequence[Bound], keymap: Mapping[str, str], path: str) -> None:
+def _clashes(known: Sequence[Bound], keymap: Mapping[str, str]) -> Iterator[Wrong]:
     before = {(bound.id, bound.key) for bound in known}
     after = [bound for bound in known if bound.id not in keymap]
     for id, keys in keymap.items():
         owners = {bound.owner for bound in known if bound.id == id}
         after += [Bound(owner, id, key) for owner in owners for key in keys.split(",")]
+    told: set[tuple[str, str, str]] = set()
     for one, other in combinations(after, 2):
         if one.key != other.key or one.id == other.id or not {one.id, other.id} & {*keymap}:
             continue
         if {(one.id, one.key), (other.id, other.key)} <= before:
             # As it comes one stands in for the other there.
             continue
-        if one.meets(other):
-            changed, kept = (one, other) if one.id in keymap else (other, one)
-            why = f'top.keys."{changed.id}": {changed.key!r} is the key of {kept.id!r} already; give that another one'
-            raise BadConfig(path=path, why=why)
+        changed, kept = (one, other) if one.id in keymap else (other, one)
+        if one.meets(other) and (changed.id, kept.id, one.key) not in told:
+            told.add((changed.id, kept.id, one.key))
+            why = f'top.keys."{changed.id}": {changed.key!r} is the key of {kept.id!r} already'
+            yield Wrong(why, f"Choose another one, or give {kept.id!r} another one.")
     for id, keys in keymap.items():
         if taken := {*keys.split(",")} & {*_OURS}:
-            raise BadConfig(path=path, why=f'top.keys."{id}": {min(taken)!r} ends the program and cannot be changed')
+            yield Wrong(
+                f'top.keys."{id}": {min(taken)!r} ends the program and cannot be changed', "Choose another one."
+            )
 
 
 def bound() -> Iterator[Bound]:

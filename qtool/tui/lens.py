@@ -8,6 +8,7 @@ from qtool.engine.broker import Adapter, Bucket, Note
 from qtool.engine.times import format_time
 from qtool.engine.value import Value
 from qtool.options import any_of
+from qtool.tui.braille import ACROSS
 from qtool.tui.charting import Sheet
 from qtool.tui.timeline import Past, Window, beginning, newest, refresh_seconds
 
@@ -197,6 +198,14 @@ class Lens:
         if there:
             self.read_at(int((there[0] if way > 0 else there[-1]).at))
         return bool(there)
+
+    def notes_here(self) -> list[Note]:
+        """Those that the crosshair is on: of the same cell, for that is as fine as a picture tells."""
+        place = None if self.cursor is None else self.window.column(self.cursor)
+        if place is None:
+            return []
+        columns = ((note, self.window.column(note.at)) for note in self.notes)
+        return [note for note, column in columns if column is not None and column // ACROSS == place // ACROSS]
 
     def _go(self, window: Window) -> None:
         step, latest = window.step, newest(self._now, window.step)

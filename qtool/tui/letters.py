@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from qtool.engine.dead_letters import WINDOWS, Found, Group
 from qtool.engine.value import Value
 from qtool.tables import Column
+from qtool.tui.columns import JOBS_HERE
 from qtool.tui.listing import brief
 from qtool.tui.store import spark
-from qtool.views.jobs import JOBS, JobRow
+from qtool.views.jobs import JobRow
 from qtool.views.text import ago, always, moment, number, span
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MOST = 2_000
 """Jobs of a group that are listed, at most."""
 
 JOBS_OF_GROUP: tuple[Column[JobRow], ...] = (
-    *(column for column in JOBS.columns if column.head not in ("STATE", "AGE", "WHY")),
+    *(column for column in JOBS_HERE if column.head not in ("STATE", "AGE", "WHY")),
     Column("DIED", lambda row: ago(row.finished_at), right=True, order=lambda row: row.finished_at or row.created_at),
     Column(
         "SAID", lambda row: row.error.message if row.error is not None else "", least=14, rank=1, style=always("red")

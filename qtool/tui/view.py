@@ -17,6 +17,7 @@ from qtool.tui.widgets.grid import Grid
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from textual import events
     from textual.app import ComposeResult
     from textual.widget import Widget
 
@@ -123,6 +124,11 @@ class View(Screen[None]):
     def refuses(self, action: str) -> bool:
         """Whether this action is drawn as one that only says why it does nothing."""
         return action.startswith("act(") and self.top.place.read_only
+
+    def on_key(self, event: events.Key) -> None:
+        """Nothing else wanted this key: if it would act but cannot here, say why."""
+        if acts.explain(self, event.key):
+            event.stop()
 
     def action_act(self, name: str) -> None:
         """Ask, and do it."""

@@ -211,6 +211,39 @@ def test_a_file_that_is_no_database_is_bad(tmp_path: Path, call: Call) -> None:
     assert verdicts(ran.rows)["broker"] == "bad"
 
 
+def test_what_the_screen_cannot_use_is_bad_and_all_of_it_is_told(
+    bench: Bench, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "screen.toml"
+    monkeypatch.setenv("QTOOL_CONFIG", str(config))
+    config.write_text(
+        """
+        [top]
+        theme = "pink"
+        [top.keys]
+        "list.sortt" = "f7"
+        "list.columns" = "hyp+x"
+        "app.help" = "q"
+        "app.pause" = "ctrl+q"
+        """
+    )
+    ran = call("doctor")
+    assert ran.code == 1
+    rows = [row for row in ran.rows if row["check"] == "screen"]
+    assert [row["found"] for row in rows] == [
+        "top.keys: nothing is called 'list.sortt'",
+        "top.keys.\"list.columns\": 'hyp+x' is not a key",
+        "top.keys.\"app.help\": 'q' is the key of 'app.quit' already",
+        "top.keys.\"app.pause\": 'ctrl+q' ends the program and cannot be changed",
+        "top.theme: no theme 'pink'",
+    ]
+    assert "Did you mean 'list.sort'?" in rows[0]["advice"]
+    assert all(row["advice"] for row in rows)
+    config.write_text('[top]\ntheme = "nord"\nkeys = {"list.sort" = "f7", "app.help" = "f1"}\n')
+    (row,) = [row for row in call("doctor").rows if row["check"] == "screen"]
+    assert (row["verdict"], row["found"]) == ("ok", "nord, 2 keys of your own")
+
+
 def test_the_card_names_seven_guarantees(bench: Bench, call: Call) -> None:
     rows = call("doctor", "--card").rows
     assert [row["number"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]

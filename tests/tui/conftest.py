@@ -11,6 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from qtool.engine.broker import WorkerInfo
@@ -20,9 +21,12 @@ from qtool.engine.job import UNSAID, Done, Fail, Failure, Job, Lease, Policy, Se
 from qtool.engine.policy import decide
 from qtool.tui.app import Place, Top
 from qtool.tui.frame import text_of
+from tests.tui.calm import WITHIN, calm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from textual.css.model import RuleSet
 
     from qtool.engine.broker import Adapter
 
@@ -34,12 +38,12 @@ NOW = 1_767_225_600.0
 Script = Callable[[Pilot[None]], Awaitable[object]]
 
 
-async def settled(pilot: Pilot[None], condition: Callable[[], Any], *, within: float = 20.0) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + within
+async def settled(pilot: Pilot[None], condition: Callable[[], Any], *, but: str = "not settled") -> None:
+    """Wait until it is true; as long as the slowest machine may need. ``but``: what is wrong where it never is."""
+    deadline = time.monotonic() + WITHIN
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within} s:\n{text_of(pilot.app)}"
-        await pilot.pause(0.01)
+        assert time.monotonic() < deadline, f"{but} within {WITHIN:g} s:\n{text_of(pilot.app)}"
+        await pilot.pause(0.005)
 
 
 class Stage:
@@ -131,6 +135,26 @@ class Stage:
         asyncio.run(run())
 
 
+_parse = Stylesheet._parse_rules
+_parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
+
+
+def parsed_once(sheet: Stylesheet, *source: Any, **more: Any) -> list[RuleSet]:
+    """The rules in a source of styles; the same for every program with these colours."""
+    key = (source, *more.items(), *sheet._variables.items())
+    if key not in _parsed:
+        _parsed[key] = _parse(sheet, *source, **more)
+    return _parsed[key]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pilot goes on as soon as the program has dealt with what it was sent."""
+    for module in ("textual.app", "textual.pilot"):
+        monkeypatch.setattr(f"{module}.wait_for_idle", calm)
+    monkeypatch.setattr(Stylesheet, "_parse_rules", parsed_once)
+
+
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """An empty file, and every clock that is shown standing at the same instant."""
@@ -144,16 +168,19 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made.adapter.close()
 
 
-def compare(pilot: Pilot[None], name: str) -> None:
-    """Hold the screen against the picture of this name; ``QTOOL_FRAMES=write`` makes it anew.
+async def compare(pilot: Pilot[None], name: str) -> None:
+    """Wait until the screen is as the picture of this name; ``QTOOL_FRAMES=write`` makes it anew.
 
     The text alone: what is bold or red is asserted where it matters.
     """
     width, height = pilot.app.size
     path = FRAMES / f"{name}-{width}x{height}.txt"
-    found = text_of(pilot.app)
     if os.environ.get("QTOOL_FRAMES") == "write":
+        found = ""
+        while found != (found := text_of(pilot.app)):
+            await pilot.pause(0.5)
         path.parent.mkdir(exist_ok=True)
         path.write_text(found)
-    assert path.exists(), f"no picture yet: QTOOL_FRAMES=write makes {path.name}\n{found}"
-    assert found == path.read_text(), f"{path.name} shows something else now:\n{found}"
+    assert path.exists(), f"no picture yet: QTOOL_FRAMES=write makes {path.name}\n{text_of(pilot.app)}"
+    wanted = path.read_text()
+    await settled(pilot, lambda: text_of(pilot.app) == wanted, but=f"{path.name} shows something else now")

@@ -26,7 +26,7 @@ def test_what_is_not_well_is_said_in_one_line(stage: Stage, size: tuple[int, int
 
     async def look(pilot: Pilot[None]) -> None:
         await settled(pilot, lambda: pilot.app.screen.query_one(AlertStrip).display)
-        compare(pilot, "alerts")
+        await compare(pilot, "alerts")
 
     stage.drive(look, size=size, alerts=Thresholds(max_depth=5, max_age=300.0, min_workers=1))
 

@@ -40,7 +40,7 @@ def test_a_list_of_contexts(stage: Stage, other: Stage, size: tuple[int, int]) -
         app.place = work
         await pilot.press("C")
         await settled(pilot, lambda: "Look at" in text_of(app))
-        compare(pilot, "contexts")
+        await compare(pilot, "contexts")
         await pilot.press("l")
         await settled(pilot, lambda: "theirs" in text_of(app))
         assert "PRODUCTION" in text_of(app)

@@ -60,7 +60,7 @@ def test_errors_in_groups(stage: Stage, size: tuple[int, int]) -> None:
     async def look(pilot: Pilot[None]) -> None:
         grid = await go(pilot)
         assert [group.count for group in grid.rows] == [12, 2, 1]
-        compare(pilot, "dead")
+        await compare(pilot, "dead")
 
     stage.drive(look, size=size)
 
@@ -71,7 +71,7 @@ def test_nothing_is_dead(stage: Stage, size: tuple[int, int]) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         await go(pilot)
-        compare(pilot, "dead-nothing")
+        await compare(pilot, "dead-nothing")
 
     stage.drive(look, size=size)
 
@@ -84,7 +84,7 @@ def test_a_group_shows_its_jobs_and_what_they_left(stage: Stage, size: tuple[int
         await go(pilot)
         members = await enter(pilot)
         assert len(members.rows) == 12
-        compare(pilot, "dead-group")
+        await compare(pilot, "dead-group")
 
     stage.drive(look, size=size)
 

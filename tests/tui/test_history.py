@@ -25,7 +25,7 @@ def test_the_last_minutes(stage: Stage, size: tuple[int, int]) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         await history(pilot)
-        compare(pilot, "history")
+        await compare(pilot, "history")
 
     stage.drive(look, size=size)
 
@@ -41,7 +41,7 @@ def test_the_crosshair_reads_a_column(stage: Stage, size: tuple[int, int]) -> No
         await pilot.press("ctrl+left", "right")
         await read(pilot)
         assert screen.lens.cursor is not None
-        compare(pilot, "history-crosshair")
+        await compare(pilot, "history-crosshair")
         step = screen.lens.window.step
         at = screen.lens.cursor // step * step
         (bucket,) = stage.adapter.inspector.history(at, at + step, seconds=step, together=True)
@@ -81,7 +81,7 @@ def test_weeks_in_the_same_picture(stage: Stage, size: tuple[int, int]) -> None:
         while lens.window.seconds < 29 * DAY:
             await pilot.press("minus")
         await read(pilot)
-        compare(pilot, "history-weeks")
+        await compare(pilot, "history-weeks")
         sheet = lens.sheet()
         assert sheet is not None
         came, _, _ = totals(sheet.columns, sheet.window, NOW)
@@ -102,7 +102,7 @@ def test_weeks_in_the_same_picture(stage: Stage, size: tuple[int, int]) -> None:
 def test_nothing_has_happened_yet(stage: Stage, size: tuple[int, int]) -> None:
     async def look(pilot: Pilot[None]) -> None:
         await history(pilot)
-        compare(pilot, "history-empty")
+        await compare(pilot, "history-empty")
 
     stage.drive(look, size=size)
 

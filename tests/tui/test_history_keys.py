@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qtool.errors import ReadOnlyContext
 from qtool.tui.app import Top
 from qtool.tui.frame import text_of
+from qtool.tui.screens.confirm import Confirm
 from qtool.tui.screens.history import History
+from tests.tui.acting import asked, confirm, notes
 from tests.tui.conftest import NOW, SIZES, compare, settled
 from tests.tui.past import history, minutes, read
 
@@ -27,7 +30,7 @@ def test_the_dialog_for_queues(stage: Stage, size: tuple[int, int]) -> None:
         await history(pilot)
         await pilot.press("slash")
         await settled(pilot, lambda: "The history of" in text_of(pilot.app))
-        compare(pilot, "history-queues")
+        await compare(pilot, "history-queues")
 
     stage.drive(look, size=size)
 
@@ -90,7 +93,7 @@ def test_the_dialog_for_a_note(stage: Stage, size: tuple[int, int]) -> None:
         await history(pilot)
         await pilot.press("A")
         await settled(pilot, lambda: "A note for now" in text_of(pilot.app))
-        compare(pilot, "history-note")
+        await compare(pilot, "history-note")
 
     stage.drive(look, size=size)
 
@@ -149,10 +152,98 @@ def test_nothing_is_written_where_it_is_read_only(stage: Stage, said: list[str])
     async def look(pilot: Pilot[None]) -> None:
         await history(pilot)
         await pilot.press("A")
-        assert said == ["It is read-only here."]
+        assert said == ["This screen only looks: it was started with --read-only, or its context is read-only."]
+        assert screen_refuses(pilot)
+        await pilot.press("N", "D")
+        assert len(said) == 2
         assert isinstance(pilot.app.screen, History)
 
     stage.drive(look, read_only=True)
+
+
+def screen_refuses(pilot: Pilot[None]) -> bool:
+    screen: Any = pilot.app.screen
+    return bool(screen.refuses("write"))
+
+
+def test_a_note_is_written_as_every_change_is(stage: Stage) -> None:
+    """Over the line that acts, whose broker may be another: looking may be all that the other one is allowed."""
+    minutes(stage)
+
+    def forbidden() -> Any:
+        raise ReadOnlyContext(context="live")
+
+    async def look(pilot: Pilot[None]) -> None:
+        await history(pilot)
+        await pilot.press("A")
+        await settled(pilot, lambda: "PRODUCTION shop" in text_of(pilot.app))
+        assert pilot.app.screen.has_class("-guarded")
+        await pilot.press(*"full", "enter")
+        await settled(pilot, lambda: "The context 'live' is read-only" in notes(pilot))
+        assert len(stage.adapter.journal.notes(0, NOW + 10)) == 2
+
+    stage.drive(look, production=True, writer=forbidden)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_note_is_removed_after_a_question(stage: Stage, size: tuple[int, int]) -> None:
+    minutes(stage)
+
+    def left() -> list[str]:
+        return [note.text for note in stage.adapter.journal.notes(0, NOW + 10)]
+
+    async def look(pilot: Pilot[None]) -> None:
+        screen = await history(pilot)
+        await pilot.press("D")
+        assert pilot.app.screen is screen, "the crosshair is on none"
+        before = left()
+        await pilot.press("N")
+        await asked(pilot, "D")
+        await compare(pilot, "ask-remove-note")
+        await pilot.press("enter")
+        await settled(pilot, lambda: pilot.app.screen is screen)
+        assert left() == before
+        await asked(pilot, "D")
+        await confirm(pilot)
+        await settled(pilot, lambda: left() == before[:-1])
+        await settled(pilot, lambda: f"Removed: {before[-1]}" in notes(pilot))
+        await settled(pilot, lambda: [note.text for note in screen.lens.notes] == left())
+
+    stage.drive(look, size=size)
+
+
+def test_of_several_notes_at_one_time_one_is_chosen(stage: Stage) -> None:
+    minutes(stage)
+    stage.adapter.journal.note("one", NOW - 100)
+    stage.adapter.journal.note("two", NOW - 100)
+
+    async def look(pilot: Pilot[None]) -> None:
+        screen = await history(pilot)
+        screen.lens.read_at(int(NOW) - 100)
+        await pilot.press("D")
+        await settled(pilot, lambda: "Remove which note?" in text_of(pilot.app))
+        await pilot.press("o")
+        await settled(pilot, lambda: isinstance(pilot.app.screen, Confirm) and "counting" not in text_of(pilot.app))
+        await confirm(pilot)
+        await settled(pilot, lambda: "Removed: one" in notes(pilot))
+        assert "two" in [note.text for note in stage.adapter.journal.notes(0, NOW + 10)]
+
+    stage.drive(look)
+
+
+def test_a_note_that_somebody_has_removed_is_not_removed_again(stage: Stage) -> None:
+    minutes(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        screen = await history(pilot)
+        await pilot.press("N")
+        note = screen.lens.notes_here()[0]
+        stage.adapter.journal.forget(note.id)
+        await asked(pilot, "D")
+        assert "somebody has removed it already" in text_of(pilot.app)
+        assert "There is nothing to do" in text_of(pilot.app)
+
+    stage.drive(look)
 
 
 def test_the_mouse_reads_and_zooms(stage: Stage) -> None:

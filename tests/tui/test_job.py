@@ -98,7 +98,7 @@ def test_a_running_job(stage: Stage, size: tuple[int, int], pane: str) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         await opened(pilot, id, pane)
-        compare(pilot, f"job-{pane}")
+        await compare(pilot, f"job-{pane}")
 
     stage.drive(look, size=size)
 
@@ -180,7 +180,7 @@ def test_a_dead_job_shows_its_traceback(stage: Stage, size: tuple[int, int]) -> 
 
     async def look(pilot: Pilot[None]) -> None:
         screen = await opened(pilot, id, "result")
-        compare(pilot, "job-dead")
+        await compare(pilot, "job-dead")
         await pilot.press("y")
         assert clipboard(pilot).startswith("Traceback (most recent call last):")
         colours = {span.style for line in screen.panes.pane().lines for span in line.spans}
@@ -215,7 +215,7 @@ def test_a_job_that_vanishes_is_said_to(stage: Stage, size: tuple[int, int]) -> 
         stage.adapter.operator.delete([id])
         await settled(pilot, lambda: "It is gone" in text_of(pilot.app))
         assert screen.targets() is None
-        compare(pilot, "job-gone")
+        await compare(pilot, "job-gone")
         await pilot.press("escape")
         await opened(pilot, "no-such-job")
         assert "There is no such job" in text_of(pilot.app)
@@ -234,7 +234,7 @@ def test_it_is_written_to_a_new_file_only(
         screen = await opened(pilot, id)
         await pilot.press("ctrl+s")
         await pilot.pause()
-        compare(pilot, "job-export")
+        await compare(pilot, "job-export")
         await pilot.press("enter")
         await settled(pilot, lambda: pilot.app.screen is screen)
         path = tmp_path / "019b0000-0000-7000.json"

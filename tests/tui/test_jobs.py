@@ -76,7 +76,7 @@ def test_all_jobs_newest_first(stage: Stage, size: tuple[int, int]) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         await shown(pilot)
-        compare(pilot, "jobs")
+        await compare(pilot, "jobs")
 
     stage.drive(look, size=size)
 
@@ -85,7 +85,7 @@ def test_all_jobs_newest_first(stage: Stage, size: tuple[int, int]) -> None:
 def test_no_jobs_say_what_to_do(stage: Stage, size: tuple[int, int]) -> None:
     async def look(pilot: Pilot[None]) -> None:
         await shown(pilot)
-        compare(pilot, "jobs-empty")
+        await compare(pilot, "jobs-empty")
 
     stage.drive(look, size=size)
 
@@ -103,17 +103,17 @@ def test_a_filter_is_completed_and_its_mistakes_are_told_while_it_is_typed(stage
         assert field.value == "state:dead queue:email"
         field.value += " eror~x"
         await pilot.pause()
-        compare(pilot, "jobs-filter-wrong")
+        await compare(pilot, "jobs-filter-wrong")
         await pilot.press("enter")
         assert field.has_focus, "a filter that is wrong is not applied"
         field.value = "state:dead tag.team:"
         await pilot.pause()
-        compare(pilot, "jobs-filter-completing")
+        await compare(pilot, "jobs-filter-completing")
         await pilot.press("tab", "tab", "enter")
         await settled(pilot, lambda: len(grid.rows) == 2)
         assert grid.has_focus
         assert {row.state for row in grid.rows} == {State.DEAD}
-        compare(pilot, "jobs-filtered")
+        await compare(pilot, "jobs-filtered")
 
     stage.drive(look, size=size)
 
@@ -167,7 +167,7 @@ def test_what_a_key_would_act_on_is_shown(stage: Stage, size: tuple[int, int]) -
         assert screen.targets().ids == (ids[-1],)
         await pilot.press("j", "space", "space")
         assert screen.targets().ids == (ids[-2], ids[-3])
-        compare(pilot, "jobs-marked")
+        await compare(pilot, "jobs-marked")
         await pilot.press("asterisk")
         await settled(pilot, lambda: told(pilot, "Filter first"))
         await put(pilot, "state:ready")
@@ -175,7 +175,7 @@ def test_what_a_key_would_act_on_is_shown(stage: Stage, size: tuple[int, int]) -
         assert screen.targets().ids == (ids[-3],), "marks do not outlive the filter they were made in"
         await pilot.press("asterisk")
         assert screen.targets().where.text == "state:ready"
-        compare(pilot, "jobs-all-that-match")
+        await compare(pilot, "jobs-all-that-match")
         await pilot.press("space")
         assert screen.targets().where is None
         await pilot.press("asterisk", "escape")

@@ -41,7 +41,7 @@ def test_a_menu_of_what_can_be_sorted_by(queues: Stage, size: tuple[int, int]) -
         assert grid.current_key == "a"
         await pilot.press("s")
         await pilot.pause()
-        compare(pilot, "sort")
+        await compare(pilot, "sort")
         await pilot.press("r")
         await settled(pilot, lambda: shown(pilot.app) == ["b", "c", "a"])
         assert grid.current_key == "a"
@@ -80,7 +80,7 @@ def test_columns_are_chosen_and_ordered(queues: Stage, size: tuple[int, int]) ->
     async def look(pilot: Pilot[None]) -> None:
         await pilot.press("c")
         await pilot.pause()
-        compare(pilot, "columns")
+        await compare(pilot, "columns")
         # RUN goes, READY goes before QUEUE.
         grid = pilot.app.screen_stack[0].query_one("#queues", Grid)
         await pilot.press("j", "K", "j", "j", "j", "space", "enter")

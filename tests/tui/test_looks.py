@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.css.stylesheet import Stylesheet
 
+from qtool.tui.sheet import Sheet
 from qtool.tui.themes import NAMES
 from tests.tui.conftest import settled
 
@@ -65,6 +67,31 @@ def test_every_theme_can_be_worn(stage: Stage, theme: str) -> None:
         assert any(is_coloured(style) for _, style in styles(app)) == (theme != "monochrome")
 
     stage.drive(look)
+
+
+def test_styles_are_parsed_only_where_they_change(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+
+    def parse(sheet: Sheet) -> None:
+        parsed.append(1)
+        Stylesheet.parse(sheet)
+
+    monkeypatch.setattr(Sheet, "parse", parse)
+
+    async def look(pilot: Pilot[None]) -> None:
+        app: Any = pilot.app
+        await pilot.press("2", "question_mark", "escape", "1")
+        parsed.clear()
+        await pilot.press("question_mark", "escape", "2")
+        assert not parsed
+        before = styles(app)
+        app.wear("textual-light")
+        await settled(pilot, lambda: parsed)
+        await settled(pilot, lambda: styles(app) != before)
+        app.wear("qtool-dark")
+        await settled(pilot, lambda: styles(app) == before)
+
+    stage.drive(look, options={"theme": "qtool-dark"})
 
 
 def test_the_mouse_is_left_to_the_terminal_and_taken_back(stage: Stage) -> None:

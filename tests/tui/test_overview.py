@@ -40,7 +40,7 @@ def test_everything_at_a_glance(stage: Stage, size: tuple[int, int]) -> None:
     fill(stage)
 
     async def look(pilot: Pilot[None]) -> None:
-        compare(pilot, "overview")
+        await compare(pilot, "overview")
 
     stage.drive(look, size=size)
 
@@ -48,7 +48,7 @@ def test_everything_at_a_glance(stage: Stage, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_there_says_what_to_do(stage: Stage, size: tuple[int, int]) -> None:
     async def look(pilot: Pilot[None]) -> None:
-        compare(pilot, "overview-empty")
+        await compare(pilot, "overview-empty")
 
     stage.drive(look, size=size)
 
@@ -56,7 +56,7 @@ def test_nothing_there_says_what_to_do(stage: Stage, size: tuple[int, int]) -> N
 @pytest.mark.parametrize("size", SIZES)
 def test_production_and_read_only_are_seen_at_once(stage: Stage, size: tuple[int, int]) -> None:
     async def look(pilot: Pilot[None]) -> None:
-        compare(pilot, "overview-production")
+        await compare(pilot, "overview-production")
         assert pilot.app.has_class("-production")
 
     stage.drive(look, size=size, production=True, read_only=True)
@@ -85,7 +85,7 @@ def test_a_worker_shows_what_its_slots_run(stage: Stage, size: tuple[int, int]) 
     async def look(pilot: Pilot[None]) -> None:
         await pilot.press("3")
         await settled(pilot, lambda: "shop.report(0)" in text_of(pilot.app))
-        compare(pilot, "workers")
+        await compare(pilot, "workers")
 
     stage.drive(look, size=size)
 

@@ -25,7 +25,7 @@ def test_it_is_found_by_some_letters(stage: Stage, size: tuple[int, int], key: s
     async def look(pilot: Pilot[None]) -> None:
         await pilot.press(key, *"nord")
         await settled(pilot, lambda: "Theme nord" in text_of(pilot.app))
-        compare(pilot, "palette")
+        await compare(pilot, "palette")
         await pilot.press("enter")
         await settled(pilot, lambda: pilot.app.theme == "nord")
 

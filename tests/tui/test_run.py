@@ -184,7 +184,7 @@ def test_a_few_lines(stage: Stage, size: tuple[int, int]) -> None:
         async with app.run_test(size=size) as pilot:
             await settled(pilot, lambda: app.store.sight is not None)
             await pilot.pause()
-            compare(pilot, "inline")
+            await compare(pilot, "inline")
             # Nothing that needs the whole screen.
             await pilot.press("2", "colon", "s", "question_mark")
             await pilot.pause()

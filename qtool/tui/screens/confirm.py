@@ -86,6 +86,9 @@ class Confirm(ModalScreen[Plan]):
         if not plan.count:
             yes.display = False
             no.label = Text("Close")
+        for button in (yes, no):
+            # A label alone is drawn anew where the old one was, however wide it is.
+            button.refresh(layout=True)
         self._check("")
 
     def fail(self, error: QtoolError) -> None:

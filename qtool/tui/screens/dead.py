@@ -16,7 +16,7 @@ from qtool.engine.states import State
 from qtool.output import clean
 from qtool.tui import letters
 from qtool.tui.screens.jobs import known_words
-from qtool.tui.targets import Targets
+from qtool.tui.targets import Targets, marked_or
 from qtool.tui.view import View
 from qtool.tui.widgets.filterline import FilterLine
 from qtool.tui.widgets.grid import Grid
@@ -270,10 +270,7 @@ class DeadGroup(View):
     # --- keys ----------------------------------------------------------------------------------------
 
     def targets(self) -> Targets | None:
-        marks, row = tuple(self.grid.marks), self.grid.current
-        if marks:
-            return Targets(what=f"{len(marks)} marked job{'s' if len(marks) > 1 else ''}", ids=marks)
-        return Targets(what=f"job {short(row.id)}", ids=(row.id,)) if row is not None else None
+        return marked_or(self.grid.marks, self.grid.rows, self.grid.current)
 
     def on_grid_moved(self) -> None:
         self._look()

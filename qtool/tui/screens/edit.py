@@ -17,6 +17,8 @@ from qtool.tui.deeds import Plan
 from qtool.tui.draft import FIELDS, consequences, made, plan, texts, wrongs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
     from textual.widget import Widget
 
@@ -36,14 +38,14 @@ class Edit(ModalScreen[Plan]):
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012  as Textual declares it
 
-    def __init__(self, job: JobInfo, *, instead: bool, now: float, production: str | None) -> None:
+    def __init__(self, job: JobInfo, *, instead: bool, now: Callable[[], float], production: str | None) -> None:
         """``instead``: the copy takes the original's place. ``production``: the name of what has to be guarded."""
         super().__init__(classes="-guarded" if production is not None else "")
         self._job = job
         self._instead = instead
         self._now = now
         self._production = production
-        self._texts = texts(job, now)
+        self._texts = texts(job, now())
 
     def compose(self) -> ComposeResult:
         what = "Edit" if self._instead else "Enqueue a copy"
@@ -78,7 +80,7 @@ class Edit(ModalScreen[Plan]):
 
     def _check(self) -> bool:
         """Whether a job can be made of it; what cannot is marked, and the first of it is explained."""
-        found = wrongs(self._said(), self._now)
+        found = wrongs(self._said(), self._now())
         for name in (*FIELDS, *_AREAS):
             self.query_one(f"#label-{name}").set_class(name in found, "-wrong")
         said = self.query_one("#edit-wrong", Static)
@@ -103,7 +105,8 @@ class Edit(ModalScreen[Plan]):
         if not self._check():
             return
         try:
-            copy = made(self._said(), self._job, self._now)
+            # As of now: `+5m` is said of the moment at which it is confirmed, not of that at which the form was opened.
+            copy = made(self._said(), self._job, self._now())
         except QtoolError as error:
             self.notify(clean(str(error)), severity="error", markup=False)
             return

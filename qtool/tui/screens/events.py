@@ -11,11 +11,10 @@ from qtool.engine.events import News, Occurrence
 from qtool.engine.filter import parse
 from qtool.tui.happened import EVENTS, MOST, Log, sampling
 from qtool.tui.screens.jobs import known_words
-from qtool.tui.targets import Targets
+from qtool.tui.targets import Targets, one_job
 from qtool.tui.view import View
 from qtool.tui.widgets.filterline import FilterLine
 from qtool.tui.widgets.grid import Grid
-from qtool.views.text import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +106,8 @@ class Events(View):
         if event is None:
             return None
         if event.job is not None:
-            return Targets(what=f"job {short(event.job.id)}", ids=(event.job.id,))
+            # How it stands by now is not known here.
+            return one_job(event.job.id, None)
         if event.worker is not None:
             return Targets(what=f"worker {event.worker.host} {event.worker.pid}", worker=event.worker.id)
         return Targets(what=f"queue {event.queue}", queue=event.queue) if event.queue is not None else None

@@ -115,8 +115,8 @@ class Help(ModalScreen[None]):
 def lines(app: App[Any], screen: Screen[Any]) -> Iterator[Line]:
     """What is to be said about this screen."""
     groups: dict[str, dict[str, tuple[list[str], Binding]]] = defaultdict(dict)
-    for node, binding, _, _ in screen.active_bindings.values():
-        if binding.id is None:
+    for node, binding, enabled, _ in screen.active_bindings.values():
+        if binding.id is None or not enabled:
             continue
         group = EVERYWHERE if isinstance(node, App) else HERE if isinstance(node, Screen) else LISTS
         if binding.id.startswith("list."):

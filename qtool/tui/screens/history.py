@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from qtool.output import clean
+from qtool.tui import acts, deeds
 from qtool.tui.charting import column_at, columns_in, draw, moment_text, readout
 from qtool.tui.lens import Lens, answer
 from qtool.tui.targets import Targets
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from qtool.tui.poller import Answer, Look
+    from qtool.engine.broker import Note
+    from qtool.tui.poller import Answer
 
 
 class History(View):
@@ -49,6 +51,8 @@ class History(View):
     def __init__(self) -> None:
         super().__init__()
         self.lens = Lens()
+        self._meant: Note | None = None
+        """Of several under the crosshair the one that somebody has chosen."""
 
     def body(self) -> Sequence[Widget]:
         return [Chart(id="chart")]
@@ -57,8 +61,12 @@ class History(View):
         return [", ".join(map(clean, self.lens.queues))] if self.lens.queues else []
 
     def targets(self) -> Targets | None:
-        queues = self.lens.queues
-        return Targets(what=f"queue {queues[0]}", queue=queues[0]) if len(queues) == 1 else None
+        queues, notes = self.lens.queues, self.lens.notes_here()
+        queue = queues[0] if len(queues) == 1 else None
+        if queue is None and not notes:
+            return None
+        note = self._meant if self._meant in notes else notes[-1] if notes else None
+        return Targets(what=f"queue {queue}" if queue is not None else "a note", queue=queue, note=note)
 
     def show(self, queues: Sequence[str]) -> None:
         """Be about these queues; none: all of them."""
@@ -145,27 +153,38 @@ class History(View):
     def action_write(self) -> None:
         from qtool.tui.screens.note import WriteNote
 
-        if self.top.place.read_only:
-            self.notify("It is read-only here.", title="No note", severity="warning")
+        if acts.refuses(self.top):
             return
         at = self.lens.cursor
 
         def written(text: str | None) -> None:
             if text is not None:
-                self._change(lambda adapter: adapter.journal.note(text, at))
+                self.top.doing.act(deeds.noting(text, at), self)
 
-        self.app.push_screen(WriteNote("now" if at is None else moment_text(at, self.lens.window)), written)
+        moment = "now" if at is None else moment_text(at, self.lens.window)
+        self.app.push_screen(WriteNote(moment, production=self.top.doing.guarded), written)
 
-    def _change(self, change: Look) -> None:
-        """Have something changed, and look again."""
+    def action_act(self, name: str) -> None:
+        notes = self.lens.notes_here() if name == "delete" else []
+        if len(notes) < 2 or self.top.place.read_only:
+            super().action_act(name)
+            return
+        from qtool.tui.screens.menu import Choice, Menu
 
-        def changed(answer: Answer) -> None:
-            if answer.error is not None:
-                self.notify(clean(str(answer.error)), title="Not written", severity="error")
-            self.lens.hurry()
-            self._moved()
+        def chosen(number: int | None) -> None:
+            if number is not None:
+                self._meant = notes[number]
+                acts.begin(self, name)
 
-        self.ask("change", change, changed)
+        lines = [Choice(note.text, moment_text(note.at, self.lens.window)) for note in notes]
+        self.top.push_screen(Menu("Remove which note?", lines), chosen)
+
+    def refuses(self, action: str) -> bool:
+        return super().refuses("act(" if action == "write" else action)
+
+    def acted(self) -> None:
+        self.lens.hurry()
+        super().acted()
 
     # --- the mouse -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from qtool.engine.states import State
 from qtool.output import clean
 from qtool.tui.detail import Detail, Wanted, look
-from qtool.tui.targets import Targets
+from qtool.tui.targets import Targets, one_job
 from qtool.tui.view import View
 from qtool.tui.widgets import jobtext
 from qtool.tui.widgets.findline import FindLine
@@ -80,7 +80,8 @@ class Job(View):
         return [short(self._job_id)]
 
     def targets(self) -> Targets | None:
-        return None if self._gone else Targets(what=f"job {short(self._job_id)}", ids=(self._job_id,))
+        row = self.panes.row
+        return None if self._gone else one_job(self._job_id, row.state if row is not None else None)
 
     # --- what there is -------------------------------------------------------------------------------
 

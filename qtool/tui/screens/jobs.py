@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from qtool.engine.broker import Page
-from qtool.engine.filter import Filter, parse, quote
-from qtool.engine.value import Value
+from qtool.engine.filter import parse, quote
 from qtool.output import clean
+from qtool.tui.columns import JOBS_HERE
 from qtool.tui.completing import Known
-from qtool.tui.listing import PAGE, Stretch, Window
-from qtool.tui.targets import Targets
+from qtool.tui.paging import Paging
+from qtool.tui.targets import Targets, marked_or
 from qtool.tui.view import View
 from qtool.tui.widgets.filterline import FilterLine
 from qtool.tui.widgets.findline import FindLine
 from qtool.tui.widgets.grid import Grid
-from qtool.views.jobs import JOBS, JobRow
+from qtool.views.jobs import JobRow
 from qtool.views.text import short
 
 if TYPE_CHECKING:
@@ -26,26 +26,9 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from qtool.engine.broker import Adapter
-    from qtool.tui.poller import Answer
+    from qtool.engine.filter import Filter
+    from qtool.tui.listing import Window
     from qtool.tui.store import Store
-
-_SIDES = {"above": -1, "below": 1}
-Goal = Literal["first", "last"] | int
-"""Where the cursor is to go: to an end of what is held, or to the row with this key."""
-
-
-class Seen(Value):
-    """What a look at a stretch brought."""
-
-    window: Window
-    """For which it was asked; by now another one may be shown."""
-    stretch: Stretch
-    to: Goal | None
-    page: Page
-    rows: tuple[JobRow, ...]
-    total: int | None
-    """How many match; None where only a walk over the file could tell."""
 
 
 def of_queue(queue: str) -> str:
@@ -78,22 +61,15 @@ class Jobs(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self._window = Window()
         self._text = ""
-        self._total: int | None = None
         self._all = False
         """All that match are meant, not the marked ones."""
-        self._follow = True
-        """The cursor stays on the first row, whichever it is."""
-        self._pending: set[int] = set()
-        """The sides beyond which was asked."""
         self._found = ""
-        self._wrong: str | None = None
 
     # --- around it -----------------------------------------------------------------------------------
 
     def body(self) -> Sequence[Widget]:
-        grid = Grid[JobRow](JOBS.columns, lambda row: row.id, empty="Looking…", markable=True, id="jobs")
+        grid = Grid[JobRow](JOBS_HERE, lambda row: row.id, empty="Looking…", markable=True, id="jobs")
         return [FilterLine(lambda: known_words(self._window.rows, self.store), id="filter"), FindLine(id="find"), grid]
 
     @property
@@ -101,96 +77,38 @@ class Jobs(View):
         """The table."""
         return self.query_one("#jobs", Grid)
 
+    @cached_property
+    def _pages(self) -> Paging:
+        return Paging(self, self.grid, self._tell)
+
+    @property
+    def _window(self) -> Window:
+        """The rows that are held."""
+        return self._pages.window
+
     def crumbs(self) -> Sequence[str]:
         return [self._text] if self._text else []
 
     def targets(self) -> Targets | None:
-        window, marks = self._window, tuple(self.grid.marks)
+        window = self._window
         if self._all and window.where is not None:
             return Targets(what=f"all jobs that match {self._text}", where=window.where)
-        if marks:
-            return Targets(what=f"{len(marks)} marked job{'s' if len(marks) > 1 else ''}", ids=marks)
-        row = self.grid.current
-        if row is None:
-            return None
-        return Targets(what=f"job {short(row.id)}", ids=(row.id,), states=frozenset({row.state}))
+        return marked_or(self.grid.marks, window.rows, self.grid.current)
 
-    # --- the window ----------------------------------------------------------------------------------
+    # --- the list ------------------------------------------------------------------------------------
 
     def seen(self) -> None:
-        window, grid = self._window, self.grid
-        if self.store.frozen and window.loaded:
-            return
-        sight = grid.in_sight
-        if not window.rows or self._following:
-            self._look("view", window.first(PAGE if not window.loaded else len(sight) + 2))
-            return
-        self._look("view", window.again(sight.start, len(sight) + 2))
-        if sight.start < len(sight):
-            self._beyond(-1)
-
-    @property
-    def _following(self) -> bool:
-        grid = self.grid
-        return self._follow and grid.place == 0 and grid.scroll_offset.y == 0
-
-    def _look(self, key: str, stretch: Stretch, *, to: Goal | None = None) -> None:
-        """Ask for a stretch. ``to``: where to go in it, whatever was shown before."""
-        window = self._window
-
-        def then(answer: Answer) -> None:
-            self._pending.discard(_SIDES.get(key, 0))
-            self._take(answer)
-
-        self.ask(key, lambda adapter: _see(adapter, window, stretch, to), then)
-
-    def _take(self, answer: Answer) -> None:
-        self._wrong = str(answer.error) if answer.error is not None else None
-        if answer.error is None and answer.value.window is self._window:
-            self._fold(answer.value)
-        self._tell()
-
-    def _fold(self, seen: Seen) -> None:
-        window, grid, stretch, to = self._window, self.grid, seen.stretch, seen.to
-        follows = self._following
-        if seen.total is not None:
-            self._total = seen.total
-        wanted = to is not None or (follows and stretch == window.first(stretch.limit))
-        if not wanted and window.rows and not window.fits(stretch, seen.page):
-            # The window has moved since this was asked.
-            return
-        key = window.key(grid.place)
-        window.fold(stretch, seen.page, seen.rows)
-        if to is None:
-            at = 0 if follows or key is None else window.nearest(key)
-        else:
-            at = {"first": 0, "last": len(window.rows) - 1}[to] if isinstance(to, str) else window.nearest(to)
-            self._follow = to == "first"
-        held = window.key(at)
-        window.trim(at)
-        grid.empty = "No job matches." if window.where is not None else "No jobs yet. 'qtool enqueue' makes the first."
-        grid.show(tuple(window.rows), cursor=window.nearest(held) if held is not None else 0)
-
-    def _beyond(self, side: int) -> None:
-        window = self._window
-        if side in self._pending or not window.rows:
-            return
-        self._pending.add(side)
-        self._look(*(("above", window.above()) if side < 0 else ("below", window.below())))
+        if not (self.store.frozen and self._window.loaded):
+            self._pages.refresh()
 
     def on_grid_edge(self, event: Grid.Edge) -> None:
-        window = self._window
-        whole = window.whole_top if event.side < 0 else window.whole_end
-        if event.far and not (whole and event.side > 0):
-            if event.side < 0:
-                self._look("jump", window.first(), to="first")
-            else:
-                self._look("jump", window.last(), to="last")
-        elif window.loaded and not whole:
-            self._beyond(event.side)
+        if event.far:
+            self._pages.jump(event.side)
+        else:
+            self._pages.near(event.side)
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
-        self._follow = event.grid.place == 0 and self._window.whole_top
+    def on_grid_moved(self) -> None:
+        self._pages.moved()
         self._tell()
 
     def on_grid_opened(self, event: Grid.Opened) -> None:
@@ -208,27 +126,11 @@ class Jobs(View):
         self._begin(parse(text) if text else None, text, oldest_first=self._window.oldest_first)
 
     def _begin(self, where: Filter | None, text: str, *, oldest_first: bool) -> None:
-        self._window = Window(where, oldest_first=oldest_first)
-        self._text, self._total, self._all, self._follow = text, None, False, True
-        self._pending.clear()
+        self._text, self._all = text, False
         self.grid.unmark_all()
-        self.grid.empty = "Looking…"
-        self.grid.show((), cursor=0)
-        self._look("jump", self._window.first(), to="first")
-        if not _cheap(where):
-            self._count()
+        self._pages.begin(where, oldest_first=oldest_first)
         self._tell()
         self.tell()
-
-    def _count(self) -> None:
-        window = self._window
-
-        def then(answer: Answer) -> None:
-            if window is self._window and answer.error is None:
-                self._total = answer.value
-                self._tell()
-
-        self.ask("count", lambda adapter: adapter.inspector.count(window.where), then, line="count")
 
     def on_filter_line_applied(self, event: FilterLine.Applied) -> None:
         if event.text != self._text:
@@ -241,22 +143,20 @@ class Jobs(View):
     def _tell(self) -> None:
         """Bring the line above the table up to date, and the keys that act."""
         self.weigh()
-        window, grid = self._window, self.grid
+        pages, window, marks = self._pages, self._window, self.grid.marks
         left: list[tuple[str, str]] = [(" ", "")]
-        if self._wrong is not None:
-            left += [(f"✗ {self._wrong}  ", "bad")]
+        if pages.wrong is not None:
+            left += [(f"✗ {pages.wrong}  ", "bad")]
         left += [(f"/{self._text}", "value")] if self._text else [("all jobs", "label")]
         if window.oldest_first:
             left += [("  oldest first", "label")]
         if self._all:
             left += [("  ", ""), (" ✓ ALL THAT MATCH ", "chosen")]
-        elif grid.marks:
-            left += [("  ", ""), (f" ✓ {len(grid.marks)} marked ", "chosen")]
-        if window.whole_top and window.whole_end:
-            self._total = len(window.rows)
-        count = "…" if self._total is None else f"{self._total:,}"
+        elif marks:
+            left += [("  ", ""), (f" ✓ {len(marks)} marked ", "chosen")]
+        count = "…" if pages.total is None else f"{pages.total:,}"
         more = "" if window.whole_top or not window.loaded else "↑ more above  "
-        jobs = "job" if self._total == 1 else "jobs"
+        jobs = "job" if pages.total == 1 else "jobs"
         self.query_one("#filter", FilterLine).tell(self._text, left, f"{more}{count} {jobs} ")
 
     # --- keys ----------------------------------------------------------------------------------------
@@ -283,18 +183,11 @@ class Jobs(View):
 
     def action_again(self, step: int) -> None:
         """Go to the next row below (1) or above (-1) that holds the word, however far away it is."""
-        word, window, key = self._found, self._window, self._window.key(self.grid.place)
-        if not word:
+        if word := self._found:
+            none = f"No {'further' if step > 0 else 'earlier'} row holds {clean(word)!r}."
+            self._pages.search(word, backwards=step < 0, nothing=lambda: self.notify(none, markup=False))
+        else:
             self.notify("f looks for a word first.", markup=False)
-            return
-
-        def then(answer: Answer) -> None:
-            if answer.error is None and answer.value is None:
-                self.notify(f"No {'further' if step > 0 else 'earlier'} row holds {clean(word)!r}.", markup=False)
-            else:
-                self._take(answer)
-
-        self.ask("find", lambda adapter: _search(adapter, window, word, key, backwards=step < 0), then, line="find")
 
     def action_turn(self) -> None:
         window = self._window
@@ -339,29 +232,6 @@ class Jobs(View):
             self.filter("")
         else:
             self.top.action_leave(False)
-
-
-def _cheap(where: Filter | None) -> bool:
-    """Whether counters can tell how many match."""
-    return where is None or where.only_queues_and_states
-
-
-def _see(adapter: Adapter, window: Window, stretch: Stretch, to: Goal | None = None) -> Seen:
-    where = window.where
-    page, rows = stretch.ask(adapter.inspector, where, oldest_first=window.oldest_first)
-    return Seen(window, stretch, to, page, rows, adapter.inspector.count(where) if _cheap(where) else None)
-
-
-def _search(adapter: Adapter, window: Window, word: str, key: int | None, *, backwards: bool) -> Seen | None:
-    """The next row that holds ``word``, and those behind it; None when there is none."""
-    said = quote(word)
-    text = " or ".join(f"{field}~{said}" for field in ("id", "task", "queue", "args", "error", "worker"))
-    where = parse(f"({window.where.text}) and ({text})" if window.where is not None else text)
-    next_one = Stretch(after=key, backwards=backwards, limit=1)
-    page, _ = next_one.ask(adapter.inspector, where, oldest_first=window.oldest_first)
-    if not page.keys:
-        return None
-    return _see(adapter, window, window.around(page.keys[0]), page.keys[0])
 
 
 def known_words(rows: Iterable[JobRow], store: Store) -> Known:

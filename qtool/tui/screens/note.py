@@ -12,6 +12,7 @@ from textual.widgets import Input, Label
 
 from qtool.engine.notes import LONGEST, check_note
 from qtool.errors import BadName
+from qtool.output import clean
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -22,13 +23,16 @@ class WriteNote(ModalScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", id="note.cancel")]
 
-    def __init__(self, moment: str) -> None:
-        """``moment``: what it is about, for people."""
-        super().__init__()
+    def __init__(self, moment: str, *, production: str | None) -> None:
+        """``moment``: what it is about, for people. ``production``: the name of what has to be guarded."""
+        super().__init__(classes="-guarded" if production is not None else "")
         self._moment = moment
+        self._production = production
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
+        with Vertical(classes="dialog") as dialog:
+            if self._production is not None:
+                dialog.border_title = Text(f"PRODUCTION {clean(self._production)}")
             yield Label(Text(f"A note for {self._moment}"), classes="dialog--title")
             yield Input(placeholder="deploy 1.4", max_length=LONGEST, id="note-text")
             yield Label(Text("⏎ writes it down for everybody, esc does not", "dim"), classes="dialog--keys")

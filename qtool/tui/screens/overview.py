@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
+from qtool.engine.states import State
 from qtool.tui import columns
 from qtool.tui.store import QueueLine, WorkerLine
 from qtool.tui.targets import Targets
@@ -54,7 +55,8 @@ class Overview(View):
         grid: Any = self.focused
         row = grid.current if isinstance(grid, Grid) else None
         if isinstance(row, QueueLine):
-            return Targets(what=f"queue {row.row.queue}", queue=row.row.queue)
+            there = frozenset(state for state in State if getattr(row.row, state))
+            return Targets(what=f"queue {row.row.queue}", queue=row.row.queue, states=there)
         if isinstance(row, WorkerLine):
             return Targets(what=f"worker {row.row.host} {row.row.pid}", worker=row.row.id)
         return None

@@ -9,10 +9,9 @@ from textual.containers import Container
 from qtool.engine.job import JobInfo
 from qtool.tui import columns
 from qtool.tui.store import WorkerLine
-from qtool.tui.targets import Targets
+from qtool.tui.targets import Targets, one_job
 from qtool.tui.view import View
 from qtool.tui.widgets.grid import Grid
-from qtool.views.text import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +54,7 @@ class Workers(View):
         grid: Any = self.focused
         row = grid.current if isinstance(grid, Grid) else None
         if isinstance(row, JobInfo):
-            return Targets(what=f"job {short(row.id)}", ids=(row.id,), states=frozenset({row.state}))
+            return one_job(row.id, row.state)
         if isinstance(row, WorkerLine):
             return Targets(what=f"worker {row.row.host} {row.row.pid}", worker=row.row.id)
         return None

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from qtool.output import clean
+from qtool.tui.crumbs import MARK, fitted, titles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,11 +81,13 @@ class Tabs(Widget):
 
     def render(self) -> RenderResult:
         line = Text(no_wrap=True, overflow="ellipsis")
-        for number, (mode, title) in enumerate(self._names, start=1):
+        crumbs = [clean(crumb) for crumb in self._crumbs]
+        texts = titles(self._names, self._here, crumbs, self.size.width)
+        for (mode, _), text in zip(self._names, texts, strict=True):
             style = self.get_component_rich_style("tabs--here") if mode == self._here else Style.null()
-            line.append(f" {number} {title} ", style + Style.from_meta({"@click": f"app.go('{mode}')"}))
-        for crumb in self._crumbs:
-            line.append(" › ", "dim").append(clean(crumb))  # noqa: RUF001  the field's own mark for a way down
+            line.append(text, style + Style.from_meta({"@click": f"app.go('{mode}')"}))
+        for crumb in fitted(crumbs, self.size.width - line.cell_len):
+            line.append(MARK, "dim").append(crumb)
         return line
 
 

@@ -2,90 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
-from rich.cells import cell_len, set_cell_size
-from rich.segment import Segment
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
-from qtool.output import clean
-from qtool.tables import NONE, Column
-from qtool.tui.headings import GAP, MARGIN, Headings
+from qtool.tui.headings import MARGIN, Headings
+from qtool.tui.rows import Rows
+from qtool.tui.widgets import gridnews
+from qtool.tui.widgets.pen import Pen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from textual import events
+    from textual.strip import Strip
 
+    from qtool.tables import Column
     from qtool.tui.memory import Shape
 
 Row = TypeVar("Row")
 
-UP = Binding("up,k", "move(-1)", "Up", show=False, id="grid.up")
-DOWN = Binding("down,j", "move(1)", "Down", show=False, id="grid.down")
-
-
-class About(Message):
-    """Something about a row of a grid."""
-
-    def __init__(self, grid: Grid[Any], row: Any) -> None:
-        super().__init__()
-        self.grid = grid
-        self.row = row
+_KEYS: list[BindingType] = [
+    Binding("up,k", "move(-1)", "Up", show=False, id="grid.up"),
+    Binding("down,j", "move(1)", "Down", show=False, id="grid.down"),
+    Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="grid.page_up"),
+    Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="grid.page_down"),
+    Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False, id="grid.half_up"),
+    Binding("ctrl+d", "page(0.5)", "Half a page down", show=False, id="grid.half_down"),
+    Binding("home,g", "end(-1)", "First", show=False, id="grid.first"),
+    Binding("end,G", "end(1)", "Last", show=False, id="grid.last"),
+    Binding("enter", "open", "Open", id="grid.open"),
+    Binding("space", "mark", "Mark", show=False, id="grid.mark"),
+    Binding("ctrl+space,ctrl+@", "mark_range", "Mark from the last mark", show=False, id="grid.mark_range"),
+]
 
 
 class Grid(ScrollView, Generic[Row], can_focus=True):
     """Rows under a line of headings. The cursor and the marks belong to keys, not to places."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        UP,
-        DOWN,
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="grid.page_up"),
-        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="grid.page_down"),
-        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False, id="grid.half_up"),
-        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False, id="grid.half_down"),
-        Binding("home,g", "first", "First", show=False, id="grid.first"),
-        Binding("end,G", "last", "Last", show=False, id="grid.last"),
-        Binding("enter", "open", "Open", id="grid.open"),
-        Binding("space", "mark", "Mark", show=False, id="grid.mark"),
-        Binding("ctrl+space,ctrl+@", "mark_range", "Mark from the last mark", show=False, id="grid.mark_range"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = _KEYS
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--head", "grid--cursor", "grid--marked", "grid--empty"}
 
-    class Moved(About):
-        """The cursor is on another row, or on none."""
-
-    class Opened(About):
-        """Somebody wants to see more of a row."""
-
-    class Marked(About):
-        """Other rows are marked than before."""
-
-    class Edge(Message):
-        """What is in sight comes near the first row (-1) or the last (1): there may be more beyond."""
-
-        def __init__(self, grid: Grid[Any], side: int, *, far: bool = False) -> None:
-            """``far``: somebody wants the very first or last row there is."""
-            super().__init__()
-            self.grid = grid
-            self.side = side
-            self.far = far
-
-    class Ready(About):
-        """It is there: who remembers how it is wanted can say so."""
-
-    class Headed(Message):
-        """Somebody clicked on a heading."""
-
-        def __init__(self, grid: Grid[Any], head: str) -> None:
-            super().__init__()
-            self.grid = grid
-            self.head = head
+    Ready: TypeAlias = gridnews.Ready
+    Moved: TypeAlias = gridnews.Moved
+    Opened: TypeAlias = gridnews.Opened
+    Marked: TypeAlias = gridnews.Marked
+    Edge: TypeAlias = gridnews.Edge
+    Headed: TypeAlias = gridnews.Headed
 
     def __init__(
         self,
@@ -98,15 +63,11 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     ) -> None:
         super().__init__(id=id)
         self.headings = Headings(columns)
-        self.rows: Sequence[Row] = ()
-        self._unsorted: Sequence[Row] = ()
-        self.marks: dict[str, None] = {}
-        """Keys, in the order they were marked; also of rows that are not here now."""
         self.empty = empty
         self.markable = markable
-        self._key = key
-        self._at = 0
-        self._styles: dict[str, Style] = {}
+        self._rows = Rows(key)
+        self._unsorted: Sequence[Row] = ()
+        self._pen = Pen(self, self.headings)
 
     def on_mount(self) -> None:
         self.post_message(self.Ready(self, None))
@@ -118,27 +79,17 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
 
         ``cursor``: the row to put it on instead; it stays on its line of the screen.
         """
-        before, on_line = self.current_key, self._at - self.scroll_offset.y
+        before, on_line = self.current_key, self.place - self.scroll_offset.y
         self._unsorted = rows
-        self.rows = rows = self.headings.sorted(rows)
-        found = cursor
-        if found is None and before is not None:
-            found = next((n for n, row in enumerate(rows) if self._key(row) == before), None)
-        moved = before is not None and (found is None or found >= len(rows) or self._key(rows[found]) != before)
-        self._at = found if found is not None else max(0, min(self._at, len(rows) - 1))
+        found = self._rows.take(self.headings.sorted(rows), cursor)
         self.virtual_size = Size(self.size.width, len(rows) + 1)
         if found is not None and found - self.scroll_offset.y != on_line:
-            self._scroll(found - on_line)
+            self.scroll_to(y=max(0, found - on_line), animate=False, force=True)
         self._see_cursor()
         self._arrange()
         self.refresh()
-        if moved or before is None:
+        if before is None or found is None or self.current_key != before:
             self.post_message(self.Moved(self, self.current))
-
-    def set_columns(self, columns: Sequence[Column[Row]]) -> None:
-        """Have these columns from now on."""
-        self.headings.wear(self.headings.shape, columns)
-        self.show(self._unsorted)
 
     def wear(self, shape: Shape) -> None:
         """Show the columns that are wanted, and sort as is wanted."""
@@ -146,9 +97,19 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         self.show(self._unsorted)
 
     @property
+    def rows(self) -> Sequence[Row]:
+        """All there are, in their order."""
+        return self._rows.all
+
+    @property
+    def marks(self) -> dict[str, None]:
+        """The keys of what is marked, in the order they were."""
+        return self._rows.marks
+
+    @property
     def place(self) -> int:
         """The number of the row under the cursor."""
-        return self._at
+        return self._rows.at
 
     @property
     def in_sight(self) -> range:
@@ -159,47 +120,37 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     @property
     def current(self) -> Row | None:
         """The row under the cursor."""
-        return self.rows[self._at] if self._at < len(self.rows) else None
+        return self._rows.current
 
     @property
     def current_key(self) -> str | None:
         """Its key."""
-        row = self.current
-        return None if row is None else self._key(row)
+        return self._rows.current_key
 
-    def go_to(self, key: str) -> bool:
-        """Put the cursor on this row; False if it is not here."""
-        for number, row in enumerate(self.rows):
-            if self._key(row) == key:
-                self._move_to(number)
-                return True
-        return False
+    def go_to(self, key: str) -> None:
+        """Put the cursor on this row, if it is here."""
+        if (number := self._rows.find(key)) is not None:
+            self._move_to(number)
 
     # --- moving --------------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
-        self._move_to(self._at + by)
+        self._move_to(self.place + by)
 
     def action_page(self, pages: float) -> None:
         by = int(pages * max(1, self.size.height - 2))
-        self._move_to(self._at + (by or (1 if pages > 0 else -1)))
+        self._move_to(self.place + (by or (1 if pages > 0 else -1)))
 
-    def action_first(self) -> None:
-        self._move_to(0)
-        self.post_message(self.Edge(self, -1, far=True))
-
-    def action_last(self) -> None:
-        self._move_to(len(self.rows) - 1)
-        self.post_message(self.Edge(self, 1, far=True))
+    def action_end(self, side: int) -> None:
+        self._move_to(0 if side < 0 else len(self.rows) - 1)
+        self.post_message(self.Edge(self, side, far=True))
 
     def action_open(self) -> None:
         if self.current is not None:
             self.post_message(self.Opened(self, self.current))
 
     def _move_to(self, number: int) -> None:
-        at = max(0, min(number, len(self.rows) - 1))
-        if at != self._at:
-            self._at = at
+        if self._rows.go(number):
             self._see_cursor()
             self.refresh()
             self.post_message(self.Moved(self, self.current))
@@ -216,20 +167,15 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     def _see_cursor(self) -> None:
         """Scroll as little as the cursor needs to be in sight. The headings take the first line."""
         top, room = self.scroll_offset.y, max(1, self.size.height - 1)
-        if self._at < top:
-            self._scroll(self._at)
-        elif self._at >= top + room:
-            self._scroll(self._at - room + 1)
-
-    def _scroll(self, to: int) -> None:
-        self.scroll_to(y=max(0, to), animate=False, force=True)
+        if not top <= self.place < top + room:
+            self.scroll_to(y=min(self.place, max(top, self.place - room + 1)), animate=False, force=True)
 
     def on_click(self, event: events.Click) -> None:
         number = event.y - 1 + self.scroll_offset.y
         if event.y == 0 and (column := self.headings.at(event.x)) is not None:
             self.post_message(self.Headed(self, column.head))
         if event.y > 0 and number < len(self.rows):
-            again = number == self._at and event.chain > 1
+            again = number == self.place and event.chain > 1
             self._move_to(number)
             if again:
                 self.action_open()
@@ -237,34 +183,24 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     # --- marks ---------------------------------------------------------------------------------------
 
     def action_mark(self) -> None:
-        key = self.current_key
-        if not self.markable or key is None:
-            return
-        if key in self.marks:
-            del self.marks[key]
-        else:
-            self.marks[key] = None
-        self.action_move(1)
-        self.refresh()
-        self.post_message(self.Marked(self, self.current))
+        if self.markable and self.rows:
+            self._rows.mark()
+            self.action_move(1)
+            self._tell_marked()
 
     def action_mark_range(self) -> None:
-        if not self.markable or not self.rows:
-            return
-        last = next(reversed(self.marks), None)
-        start = next((n for n, row in enumerate(self.rows) if self._key(row) == last), self._at)
-        low, high = sorted((start, self._at))
-        for row in self.rows[low : high + 1]:
-            self.marks[self._key(row)] = None
+        if self.markable and self.rows:
+            self._rows.mark_range()
+            self._tell_marked()
+
+    def _tell_marked(self) -> None:
         self.refresh()
         self.post_message(self.Marked(self, self.current))
 
-    def unmark_all(self) -> bool:
-        """Whether anything was marked."""
-        had = bool(self.marks)
+    def unmark_all(self) -> None:
+        """Take all marks back."""
         self.marks.clear()
         self.refresh()
-        return had
 
     # --- drawing -------------------------------------------------------------------------------------
 
@@ -279,9 +215,13 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
         self._see_cursor()
         self._arrange()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        # There is a cell less for the columns, or one more.
+        self._arrange()
+
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._styles.clear()
+        self._pen.forget()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -292,52 +232,9 @@ class Grid(ScrollView, Generic[Row], can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
-            return self._heads(self._style("grid--head"), width)
+            return self._pen.heads(width)
         number = y - 1 + self.scroll_offset.y
-        if number >= len(self.rows):
-            if not self.rows and y == 2:
-                style = self._style("grid--empty")
-                return Strip([Segment(f"  {self.empty}", style)]).adjust_cell_length(width, style)
-            return Strip.blank(width, self.rich_style)
-        row = self.rows[number]
-        marked = self._key(row) in self.marks
-        here = number == self._at
-        name = "grid--cursor" if here and self.has_focus else "grid--marked" if marked else ""
-        base = self._style(name) if name else self.rich_style
-        cells: list[Segment] = [Segment(f"{'▸' if here else ' '}{'✓' if marked else ' '}", base)]
-        for column, cells_wide in self.headings.laid:
-            text = clean(column.cell(row))
-            style = base
-            if text == NONE:
-                style = base + _DIM
-            elif column.style is not None and (said := column.style(row)):
-                style = base + self._parsed(said)
-            cells.append(Segment(_fit(text, cells_wide, right=column.right), style))
-            cells.append(Segment(" " * GAP, base))
-        return Strip(cells).adjust_cell_length(width, base)
-
-    def _heads(self, style: Style, width: int) -> Strip:
-        heads = [_fit(self.headings.head(column), wide, right=column.right) for column, wide in self.headings.laid]
-        return Strip([Segment(" " * MARGIN + (" " * GAP).join(heads), style)]).adjust_cell_length(width, style)
-
-    def _style(self, name: str) -> Style:
-        if name not in self._styles:
-            self._styles[name] = self.get_component_rich_style(name)
-        return self._styles[name]
-
-    def _parsed(self, text: str) -> Style:
-        if text not in self._styles:
-            self._styles[text] = Style.parse(text)
-        return self._styles[text]
-
-
-_DIM = Style(dim=True)
-
-
-def _fit(text: str, width: int, *, right: bool) -> str:
-    """Exactly so wide; what is cut says so."""
-    length = len(text) if text.isascii() else cell_len(text)
-    if length > width:
-        return set_cell_size(text, width - 1) + "…" if width > 1 else set_cell_size(text, width)
-    blank = " " * (width - length)
-    return blank + text if right else text + blank
+        if number < len(self.rows):
+            row = self.rows[number]
+            return self._pen.row(row, width, here=number == self.place, marked=self._rows.is_marked(row))
+        return self._pen.nothing(self.empty, width) if not self.rows and y == 2 else self._pen.blank(width)

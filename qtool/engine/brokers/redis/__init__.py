@@ -1,0 +1,1 @@
+"""Redis, in Celery's own wire format: several hosts, one server."""

@@ -1,0 +1,52 @@
+"""What the pilot waits for after every key: that the program has dealt with all that it was sent.
+
+Textual's own pilot waits until the processor has nothing to do for a fiftieth of a second, twice for every key: slow
+where all is well, and up to two seconds a key where the machine is busy with something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from textual._context import active_app
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message_pump import MessagePump
+
+WITHIN = 30.0
+"""Seconds after which a program that goes on sending itself messages is no longer waited for."""
+
+ANSWER = 0.3
+"""Seconds that the broker is waited for: some tests have one that does not answer. A test that needs an answer, however
+long that takes, waits for what it shows."""
+
+
+async def calm(min_sleep: float = 0, max_sleep: float = 0) -> None:
+    """Wait until nothing is under way: no message, and no question to the broker. For Textual's ``wait_for_idle``."""
+    app: Any = active_app.get()
+    began = time.monotonic()
+    turns = 0
+    while (passed := time.monotonic() - began) < WITHIN and app.is_running and app._exception is None:
+        # At first only the tasks that are ready are let go on; what takes longer than that waits for a thread.
+        await asyncio.sleep(0 if turns % 50 else 0.001)
+        turns += 1
+        if _rests(app):
+            # What has changed is drawn; who waits for that is called.
+            app.screen._on_timer_update()
+            if _rests(app):
+                if passed > ANSWER or (app.is_idle and app.doing.hand._lines.idle and _rests(app)):
+                    return
+                turns = 0
+
+
+def _rests(app: App[Any]) -> bool:
+    """Whether every widget waits for a message and has none."""
+    return all(_waits(pump) for pump in (app, *app._registry) if pump.is_running)
+
+
+def _waits(pump: MessagePump) -> bool:
+    ready: Any = pump._message_queue.ready_event
+    return bool(ready._waiters) and not ready.is_set() and not pump._next_callbacks

@@ -1,0 +1,91 @@
+"""URLs of Redis servers: where they lead, how they are shown, and what its errors are called."""
+
+from __future__ import annotations
+
+import pytest
+from redis import exceptions
+
+from qtool.engine.brokers.redis.connecting import Place, connect, place_of
+from qtool.errors import (
+    BrokerBusy,
+    BrokerDenied,
+    BrokerError,
+    BrokerOutOfMemory,
+    BrokerReadOnly,
+    BrokerUnreachable,
+    UsageError,
+)
+
+
+def parts(url: str) -> tuple[object, ...]:
+    place = place_of(url)
+    return place.hosts, place.path, place.service, place.db, place.username, place.password, place.prefix, place.tls
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "shown"),
+    [
+        ("redis://", ((("localhost", 6379),), None, None, 0, None, None, "", False), "redis://localhost:6379/0"),
+        ("redis://h:1/2?prefix=a:", ((("h", 1),), None, None, 2, None, None, "a:", False), "redis://h:1/2?prefix=a:"),
+        (
+            "rediss://me:p%40ss@h/3",
+            ((("h", 6379),), None, None, 3, "me", "p@ss", "", True),
+            "rediss://me@h:6379/3",
+        ),
+        ("redis://:p%2Fw@[::1]:7/0", ((("::1", 7),), None, None, 0, None, "p/w", "", False), "redis://[::1]:7/0"),
+        ("unix:///run/r.sock", ((), "/run/r.sock", None, 0, None, None, "", False), "unix:///run/r.sock"),
+        (
+            "redis+socket://:pw@/run/r.sock?db=4",
+            ((), "/run/r.sock", None, 4, None, "pw", "", False),
+            "redis+socket:///run/r.sock?db=4",
+        ),
+        (
+            "sentinel://:pw@a,b:7/main/4?sentinel_password=geheim",
+            ((("a", 26379), ("b", 7)), None, "main", 4, None, "pw", "", False),
+            "sentinel://a:26379,b:7/main/4",
+        ),
+    ],
+)
+def test_a_url_leads_somewhere_and_is_shown_without_its_passwords(
+    url: str, expected: tuple[object, ...], shown: str
+) -> None:
+    assert parts(url) == expected
+    assert place_of(url).shown == shown
+    connect(place_of(url)).close()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h/x", "redis://h/1/2", "redis://h:port/0", "sentinel://a,b", "redis://h/0?visibility=3"]
+)
+def test_a_url_that_leads_nowhere_is_refused_in_words(url: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        place_of(url)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (exceptions.AuthenticationError("invalid username-password pair: hunter2"), BrokerDenied),
+        (exceptions.ResponseError("NOAUTH Authentication required."), BrokerDenied),
+        (exceptions.NoPermissionError("this user has no permissions"), BrokerDenied),
+        (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), BrokerUnreachable),
+        (exceptions.TimeoutError("Timeout reading from socket"), BrokerUnreachable),
+        (exceptions.ConnectionError("Connection refused"), BrokerUnreachable),
+        (exceptions.ReadOnlyError("You can't write against a read only replica."), BrokerReadOnly),
+        (exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), BrokerOutOfMemory),
+        (exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"), BrokerReadOnly),
+        (exceptions.ResponseError("BUSY Redis is busy running a script."), BrokerBusy),
+        (exceptions.ResponseError("wrong kind of value"), BrokerError),
+        (OSError(113, "No route to host"), BrokerUnreachable),
+    ],
+    ids=lambda each: each.__name__ if isinstance(each, type) else type(each).__name__,
+)
+def test_every_error_of_the_client_is_one_of_ours_and_tells_no_password(
+    error: Exception, kind: type[BrokerError]
+) -> None:
+    place: Place = place_of("redis://:hunter2@h/0")
+    with pytest.raises(BrokerError) as raised, place.translated():
+        raise error
+    assert type(raised.value) is kind
+    assert "redis://h:6379/0" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
