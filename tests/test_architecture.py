@@ -89,6 +89,8 @@ def test_the_way_of_enqueue_is_light() -> None:
 # --- sizes -------------------------------------------------------------------------------------------
 
 MODULE_LINES, CLASS_LINES, FUNCTION_LINES = 500, 300, 70
+SCREEN_CLASS_LINES = 200
+"""A widget inherits hundreds of names already: what it adds has to be seen at once."""
 
 
 @cache
@@ -111,8 +113,9 @@ SOURCES = sorted((ROOT / "qtool").rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_nothing_grows_too_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MODULE_LINES
+    class_lines = SCREEN_CLASS_LINES if path.is_relative_to(ROOT / "qtool" / "tui") else CLASS_LINES
     for node, name, lines in definitions(path):
-        limit = CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES
+        limit = class_lines if isinstance(node, ast.ClassDef) else FUNCTION_LINES
         assert lines <= limit, f"{name} has {lines} lines"
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.screen import Screen
 
 from qtool.engine.alerts import Thresholds
 from qtool.engine.broker import Adapter
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.value import Value
-from qtool.engine.watch import Watch
 from qtool.tui.doing import Doing
 from qtool.tui.dressed import Dressed
 from qtool.tui.hand import PATIENCE
-from qtool.tui.lines import Lines
+from qtool.tui.link import Link
 from qtool.tui.memory import Memory
-from qtool.tui.store import Store
 from qtool.tui.tabs import TABS
-from qtool.tui.usage import Meter
 from qtool.tui.view import View
 
 if TYPE_CHECKING:
@@ -31,12 +26,9 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.command import Provider
 
-    from qtool.tui.poller import Answer, Look
-    from qtool.tui.store import Age
+    from qtool.tui.store import Store
 
 _LEAVING = "leaving"
-WATCH = "watch"
-"""The key of the question what there is."""
 
 
 class Place(Value, kw_only=True):
@@ -94,14 +86,6 @@ class Top(Dressed):
         ),
     ]
 
-    class Answered(Message):
-        """A line has an answer."""
-
-        def __init__(self, lines: Lines, answer: Answer) -> None:
-            super().__init__()
-            self.lines = lines
-            self.answer = answer
-
     def __init__(
         self,
         place: Place,
@@ -120,17 +104,17 @@ class Top(Dressed):
         super().__init__(memory or Memory(), theme=theme, mouse=mouse)
         self.place = place
         self.places = places
-        self.store = Store(place.alerts)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._refresh_seconds = refresh
         self._first_tab = tab
-        self._watch = Watch()
-        self._meter = Meter(self._clock)
-        self._asked: dict[str, tuple[Callable[[Answer], object], Screen[Any]]] = {}
-        self._lines = Lines(place.opener, self._deliver, self._clock)
-        self.doing = Doing(self, self._clock, patience=patience)
+        self.link = self._linked()
+        """The way to that place."""
+        self.doing = Doing(self, self.clock, patience=patience)
         if keymap:
             self.set_keymap(dict(keymap))
+
+    def _linked(self) -> Link:
+        return Link(self.place, self.call_later, self._looked, self.clock)
 
     # --- the broker ----------------------------------------------------------------------------------
 
@@ -147,53 +131,27 @@ class Top(Dressed):
         self.memory.wait()
         # What is being changed is let finish its page; what is only looked at need not.
         self.doing.hand.close(timeout=2.0)
-        self._lines.close(timeout=0.2)
+        self.link.close(timeout=0.2)
 
     def look(self) -> None:
         """Look what there is, now."""
-        self._lines.ask("watch", WATCH, partial(_sight, self._watch, self._meter))
+        self.link.look()
 
-    def ask(
-        self,
-        key: str,
-        look: Look,
-        then: Callable[[Answer], object],
-        *,
-        on_behalf_of: Screen[Any],
-        line: str = "look",
-    ) -> None:
-        """Ask the broker on a line of this name; ``then`` is called while that screen exists."""
-        self._asked[key] = (then, on_behalf_of)
-        self._lines.ask(line, key, look)
-
-    def _deliver(self, lines: Lines, answer: Answer) -> None:
-        """In a line's thread."""
-        self.post_message(self.Answered(lines, answer))
-
-    def on_top_answered(self, message: Answered) -> None:
-        if message.lines is not self._lines:
-            # It is about a place that was left meanwhile.
-            return
-        answer = message.answer
-        if answer.key == WATCH:
-            new = self.store.see(answer)
-            if new and self.store.begun and self.place.alerts is not None and self.place.alerts.bell:
-                self.bell()
-            if (front := self.front) is not None:
-                if new:
-                    front.seen()
-                front.tell()
-            return
-        then, screen = self._asked[answer.key]
-        if screen.is_attached:
-            then(answer)
+    def _looked(self, new: bool) -> None:
+        """There is an answer to what there is."""
+        if new and self.store.begun and self.place.alerts is not None and self.place.alerts.bell:
+            self.bell()
+        if (front := self.front) is not None:
+            if new:
+                front.seen()
+            front.tell()
 
     def go_to(self, place: Place) -> None:
         """Look at another broker: with new lines, an empty store and new screens, so that nothing of the old stays."""
-        self._lines.close()
-        self._asked.clear()
-        self.place, self.store, self._watch, self._meter = place, Store(place.alerts), Watch(), Meter(self._clock)
-        self._lines = Lines(place.opener, self._deliver, self._clock)
+        self.link.close()
+        self.place = place
+        self.link = self._linked()
+        """The way to that place."""
         self.doing.begin_anew()
         self.set_class(place.production, "-production")
         _begin_anew(self)
@@ -202,33 +160,19 @@ class Top(Dressed):
     # --- what the screens ask for --------------------------------------------------------------------
 
     @property
+    def store(self) -> Store:
+        """What is known of the place."""
+        return self.link.store
+
+    @property
     def tabs(self) -> Sequence[tuple[str, str]]:
         """The mode and the title of each screen."""
         return [(tab.mode, tab.title) for tab in TABS]
 
     @property
-    def clock(self) -> Clock:
-        """What tells it the time."""
-        return self._clock
-
-    @property
-    def where(self) -> str:
-        """Which broker it is."""
-        return self.place.where
-
-    @property
     def badges(self) -> Sequence[str]:
         """What one has to know before one acts."""
         return [*self.place.badges, *([] if self.mouse.on else ["mouse off"])]
-
-    @property
-    def is_idle(self) -> bool:
-        """The broker has answered all that was asked."""
-        return self._lines.idle
-
-    def age(self) -> Age:
-        """How old what is shown is."""
-        return self.store.age(self._clock.monotonic(), self._lines.busy_since("watch"))
 
     def show_jobs(self, queue: str | None = None, where: str = "") -> None:
         """The jobs of a queue, or those that match a filter."""
@@ -245,10 +189,6 @@ class Top(Dressed):
         from qtool.tui.screens.job import Job
 
         self.push_screen(Job(id, self.current_mode, pane))
-
-    def now(self) -> float:
-        """The time of the day, in seconds since the epoch."""
-        return self._clock.now()
 
     def show_worker(self, id: str) -> None:
         """One worker."""
@@ -333,12 +273,6 @@ def _begin_anew(app: App[None]) -> None:
         app.add_mode(mode, screen)
     app.switch_mode(app.DEFAULT_MODE)
     app.remove_mode(_LEAVING)
-
-
-def _sight(watch: Watch, meter: Meter, adapter: Adapter) -> Any:
-    """In a line's thread."""
-    sight = watch.look(adapter)
-    return sight, meter.read(sight.snapshot.workers)
 
 
 Top.MODES = {tab.mode: tab.screen for tab in TABS}

@@ -209,4 +209,4 @@ async def _settle(app: Top, pilot: Pilot[Any]) -> None:
             raise BrokerUnreachable(url=app.place.url, why=f"no answer for {PATIENCE:g} s")
         await pilot.pause(0.01)
         # Answers make screens ask more: it is enough when nothing came of the last rounds.
-        still = still + 1 if app.is_idle and app.store.sight is not None else 0
+        still = still + 1 if app.link.idle and app.store.sight is not None else 0

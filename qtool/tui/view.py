@@ -101,12 +101,14 @@ class View(Screen[None]):
 
         ``line``: what may take long goes over one of its own, so that nothing else waits for it.
         """
-        self.top.ask(f"{self.id or type(self).__name__}.{key}", look, then, on_behalf_of=self, line=line)
+        self.top.link.ask(line, f"{self.id or type(self).__name__}.{key}", look, then, self)
 
     def tell(self) -> None:
         """Bring the lines around it up to date."""
         if self.is_mounted:
-            self.query_one(TopBar).tell(self.top.where, self.top.badges, self.top.age(), paused=self.store.frozen)
+            self.query_one(TopBar).tell(
+                self.top.place.where, self.top.badges, self.top.link.age(), paused=self.store.frozen
+            )
             self.query_one(Tabs).tell(self.MODE, self.crumbs())
             self.weigh()
             self.query_one(AlertStrip).tell([alert.text for alert in self.store.alerts])

@@ -37,7 +37,7 @@ async def calm(min_sleep: float = 0, max_sleep: float = 0) -> None:
             # What has changed is drawn; who waits for that is called.
             app.screen._on_timer_update()
             if _rests(app):
-                if passed > ANSWER or (app.is_idle and app.doing.hand._lines.idle and _rests(app)):
+                if passed > ANSWER or (app.link.idle and app.doing.hand._lines.idle and _rests(app)):
                     return
                 turns = 0
 

@@ -113,15 +113,15 @@ def test_an_answer_of_the_place_that_was_left_is_dropped(stage: Stage, other: St
 def test_an_answer_that_was_on_its_way_is_dropped_too(stage: Stage, other: Stage) -> None:
     async def look(pilot: Pilot[None]) -> None:
         app: Any = pilot.app
-        lines, sight = app._lines, app.store.sight
+        link, sight = app.link, app.store.sight
         told: list[Any] = []
         app.screen.ask("late", lambda adapter: None, told.append)
         app.go_to(other.place(where="live"))
         await settled(pilot, lambda: "theirs" in text_of(app))
         told.clear()
         now = stage.clock.monotonic() + 1000
-        app._deliver(lines, Answer("watch", (sight, {}), None, now, now))
-        app._deliver(lines, Answer("Overview.late", "of the old place", None, now, now))
+        link._hear(Answer("watch", (sight, {}), None, now, now))
+        link._hear(Answer("Overview.late", "of the old place", None, now, now))
         await pilot.pause()
         assert [line.row.queue for line in app.store.queues] == ["theirs"]
         assert told == []

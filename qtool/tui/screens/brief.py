@@ -45,5 +45,7 @@ class Brief(View):
 
     def tell(self) -> None:
         if self.is_mounted:
-            self.query_one(TopBar).tell(self.top.where, self.top.badges, self.top.age(), paused=self.store.frozen)
+            self.query_one(TopBar).tell(
+                self.top.place.where, self.top.badges, self.top.link.age(), paused=self.store.frozen
+            )
             self.query_one(AlertStrip).tell([alert.text for alert in self.store.alerts])

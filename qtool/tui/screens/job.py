@@ -99,7 +99,7 @@ class Job(View):
             detail, error, row = answer.value
             self._gone = row is None
             if row is not None:
-                self.panes.take(detail, row, error, self.top.now())
+                self.panes.take(detail, row, error, self.top.clock.now())
                 self._end = detail.end
         self._tell()
 
