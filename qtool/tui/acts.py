@@ -139,7 +139,7 @@ def _copy(view: View, targets: Targets, *, instead: bool) -> None:
         from qtool.tui.screens.edit import Edit
 
         top.push_screen(
-            Edit(answer.value, instead=instead, now=top.now, production=top.doing.guarded), partial(_go_on, view)
+            Edit(answer.value, instead=instead, now=top.clock.now, production=top.doing.guarded), partial(_go_on, view)
         )
 
     view.ask(_LINE, partial(deeds.one_job, targets), found, line=_LINE)
