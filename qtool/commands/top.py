@@ -85,6 +85,7 @@ def command(
         tab=tab,
         read_only=read_only,
         colors=common.color is not Color.NEVER,
+        resume=not frame and not inline,
     )
     settings = common.settings()
     if screenshot is not None:

@@ -1,4 +1,4 @@
-"""What the screen remembers from one time to the next: the theme, and how lists are sorted and which columns they have.
+"""What the screen remembers from one time to the next: theme, last tab, how lists are sorted, which columns they have.
 
 One small JSON file in the user's state directory. It is a convenience: one that cannot be read or written is said once
 and otherwise left alone. No Textual here.
@@ -15,6 +15,10 @@ from qtool.engine.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+PLACES = 100
+"""Brokers whose tab is remembered, the latest ones."""
 
 
 class Shape(Value):
@@ -43,10 +47,13 @@ class Memory:
         """Without a path everything is forgotten at the end."""
         self.theme: str | None = None
         self._shapes: dict[str, Shape] = {}
+        self._tabs: dict[str, str] = {}
         self._path = path
         self._trouble: str | None = None
         self._said = False
         self._writing = threading.Lock()
+        self._writer: threading.Thread | None = None
+        """That of what was chosen last: it writes after all others, or nothing is left to write."""
         self._version = 0
         if path is not None:
             self._read(path)
@@ -59,6 +66,19 @@ class Memory:
         """Remember that."""
         self._shapes[name] = shape
         self._save()
+
+    def tab(self, place: str) -> str | None:
+        """Which tab was in front when this broker was left last."""
+        return self._tabs.get(place)
+
+    def keep_tab(self, place: str, tab: str) -> None:
+        """Remember that."""
+        if self._tabs.get(place) != tab:
+            self._tabs.pop(place, None)
+            self._tabs[place] = tab
+            while len(self._tabs) > PLACES:
+                del self._tabs[next(iter(self._tabs))]
+            self._save()
 
     def keep_theme(self, theme: str) -> None:
         """Remember that."""
@@ -75,8 +95,8 @@ class Memory:
 
     def wait(self, timeout: float = 1.0) -> None:
         """Until what was to be written is, or for so many seconds."""
-        if self._writing.acquire(timeout=timeout):
-            self._writing.release()
+        if self._writer is not None:
+            self._writer.join(timeout)
 
     # --- the file ------------------------------------------------------------------------------------
 
@@ -86,6 +106,7 @@ class Memory:
                 said = json.load(file)
             theme = said.get("theme")
             self._shapes = {name: _shape(each) for name, each in said.get("lists", {}).items()}
+            self._tabs = {str(place): str(tab) for place, tab in said.get("tabs", {}).items()}
             self.theme = theme if isinstance(theme, str) else None
         except FileNotFoundError:
             pass
@@ -106,9 +127,10 @@ class Memory:
             }
             for name, shape in sorted(self._shapes.items())
         }
-        text = json.dumps({"theme": self.theme, "lists": lists}, indent=2) + "\n"
+        text = json.dumps({"theme": self.theme, "tabs": self._tabs, "lists": lists}, indent=2) + "\n"
         self._version += 1
-        threading.Thread(target=self._write, args=(self._path, text, self._version), daemon=True).start()
+        self._writer = threading.Thread(target=self._write, args=(self._path, text, self._version), daemon=True)
+        self._writer.start()
 
     def _write(self, path: str, text: str, version: int) -> None:
         temporary = f"{path}.{os.getpid()}.tmp"

@@ -49,6 +49,8 @@ class Wishes(Value, kw_only=True):
     tab: str | None = None
     read_only: bool = False
     colors: bool = True
+    resume: bool = False
+    """Where no tab is said, begin at the one where this broker was left."""
 
 
 def screen(settings: Settings, wishes: Wishes, *, kind: type[Top] = Top, remember: bool = True) -> Top:
@@ -64,15 +66,17 @@ def screen(settings: Settings, wishes: Wishes, *, kind: type[Top] = Top, remembe
 
         keymap = check(settings.top.keys, settings.path)
     here, others = places(settings, read_only=wishes.read_only)
+    memory = Memory(memory_path() if remember else None)
+    left = memory.tab(here.where) if wishes.resume else None
     return kind(
         here,
         places=others,
         refresh=wishes.refresh or settings.top.refresh,
         theme=theme,
         mouse=wishes.mouse and settings.top.mouse,
-        memory=Memory(memory_path() if remember else None),
+        memory=memory,
         keymap=keymap,
-        tab=wishes.tab,
+        tab=wishes.tab or (left if left in [tab.mode for tab in TABS] else None),
     )
 
 
@@ -127,6 +131,9 @@ def live(app: Top, *, inline: bool = False) -> int:
         await app.run_async(inline=inline, inline_no_clear=inline)
 
     asyncio.run(run())
+    if not inline:
+        app.memory.keep_tab(app.place.where, app.current_mode)
+        app.memory.wait()
     return app.return_code or 0
 
 

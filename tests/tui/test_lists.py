@@ -157,6 +157,24 @@ def test_every_choice_has_a_letter_of_its_own_as_long_as_there_are_any() -> None
     assert list(letters(iter(["READY", "RUN", "RR", "j", "QUEUE"]))) == ["r", "u", "", "", "e"]
 
 
+def test_the_order_of_the_jobs_is_the_same_the_next_time(queues: Stage) -> None:
+    memory = Memory()
+
+    async def turn(pilot: Pilot[None]) -> None:
+        await pilot.press("2", "o")
+        await settled(pilot, lambda: "oldest first" in text_of(pilot.app))
+
+    async def look(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settled(pilot, lambda: "oldest first" in text_of(pilot.app))
+        await pilot.press("o")
+        await settled(pilot, lambda: "oldest first" not in text_of(pilot.app))
+
+    queues.drive(turn, options={"memory": memory})
+    queues.drive(look, options={"memory": memory})
+    assert memory.shape("jobs.jobs").sort is None
+
+
 def test_jobs_are_newest_or_oldest_first(queues: Stage) -> None:
     """Pages come from the broker: the only orders are those that it has."""
 

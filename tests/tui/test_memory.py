@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qtool.tui.memory import Memory, Shape, memory_path
+from qtool.tui.memory import PLACES, Memory, Shape, memory_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +18,13 @@ def test_it_comes_back(tmp_path: Path) -> None:
     memory = Memory(path)
     memory.keep_theme("nord")
     memory.keep_shape("overview.queues", WANTED)
+    memory.keep_tab("live", "dead")
     memory.wait()
     again = Memory(path)
     assert again.theme == "nord"
     assert again.shape("overview.queues") == WANTED
     assert again.shape("another") == Shape()
+    assert (again.tab("live"), again.tab("work")) == ("dead", None)
     assert again.trouble() is None
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["top.json"]
 
@@ -35,9 +37,18 @@ def test_the_newest_wins_however_fast_they_come(tmp_path: Path) -> None:
     assert Memory(str(tmp_path / "top.json")).theme == "theme-49"
 
 
+def test_of_many_brokers_the_tabs_of_the_latest_are_kept(tmp_path: Path) -> None:
+    memory = Memory(str(tmp_path / "top.json"))
+    for number in range(PLACES + 1):
+        memory.keep_tab(f"sqlite:{number}", "jobs")
+    memory.wait()
+    again = Memory(str(tmp_path / "top.json"))
+    assert (again.tab("sqlite:0"), again.tab("sqlite:1"), again.tab(f"sqlite:{PLACES}")) == (None, "jobs", "jobs")
+
+
 def test_a_broken_file_is_ignored_and_said_once(tmp_path: Path) -> None:
     path = tmp_path / "top.json"
-    for broken in ("{", "[1]", '{"lists": {"a": 3}}', '{"lists": {"a": {"columns": 4}}}', "\x00\xff"):
+    for broken in ("{", "[1]", '{"lists": {"a": 3}}', '{"lists": {"a": {"columns": 4}}}', "\x00\xff", '{"tabs": []}'):
         path.write_text(broken)
         memory = Memory(str(path))
         assert "top.json" in str(memory.trouble()), broken

@@ -15,6 +15,7 @@ from qtool.output import Output
 from qtool.tui import run
 from qtool.tui.app import Place, Top
 from qtool.tui.inline import Inline
+from qtool.tui.memory import Memory, memory_path
 from tests.tui.conftest import SIZES, compare, settled
 from tests.tui.test_overview import fill
 
@@ -158,6 +159,22 @@ def test_the_configuration_says_how_it_looks_and_the_command_line_wins(home: Pat
     home.write_text('[top]\ntheme = "pink"\n')
     with pytest.raises(UsageError):
         run.screen(load_settings(broker="a.db"), run.Wishes())
+
+
+def test_it_begins_where_one_was_and_a_frame_does_not(home: Path, tmp_path: Path) -> None:
+    def tab(**wishes: Any) -> str | None:
+        return run.screen(load_settings(broker="a.db"), run.Wishes(**wishes))._first_tab
+
+    memory = Memory(str(tmp_path / "qtool" / "top.json"))
+    memory.keep_tab("a.db", "dead")
+    memory.wait()
+    assert memory_path() == str(tmp_path / "qtool" / "top.json")
+    assert tab(resume=True) == "dead"
+    assert tab(resume=True, tab="jobs") == "jobs"
+    assert tab() is None
+    memory.keep_tab("a.db", "schedules")
+    memory.wait()
+    assert tab(resume=True) is None, "this qtool has no such tab"
 
 
 def test_places_are_the_contexts_and_the_broker_that_was_named(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ from qtool.engine.filter import parse, quote
 from qtool.output import clean
 from qtool.tui.columns import JOBS_HERE
 from qtool.tui.completing import Known
+from qtool.tui.lists import keep
 from qtool.tui.paging import Paging
 from qtool.tui.targets import Targets, marked_or
 from qtool.tui.view import View
@@ -192,6 +194,7 @@ class Jobs(View):
     def action_turn(self) -> None:
         window = self._window
         self._begin(window.where, self._text, oldest_first=not window.oldest_first)
+        keep(self, self.grid, replace(self.grid.headings.shape, sort=OLDEST if self._window.oldest_first else None))
 
     def orders(self) -> Sequence[str]:
         return (NEWEST, OLDEST)
@@ -202,6 +205,11 @@ class Jobs(View):
     def sort_by(self, name: str) -> None:
         if name != self.order()[0]:
             self.action_turn()
+
+    def on_grid_ready(self, event: Grid.Ready) -> None:
+        super().on_grid_ready(event)
+        if event.grid.headings.shape.sort == OLDEST:
+            self._begin(None, "", oldest_first=True)
 
     def action_all(self) -> None:
         if self._window.where is None:
