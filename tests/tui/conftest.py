@@ -168,6 +168,15 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made.adapter.close()
 
 
+def held(name: str, size: tuple[int, int], found: str) -> None:
+    """Hold a text that stands still against the picture of this name."""
+    path = FRAMES / f"{name}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("QTOOL_FRAMES") == "write":
+        path.write_text(found)
+    assert path.exists(), f"no picture yet: QTOOL_FRAMES=write makes {path.name}\n{found}"
+    assert found == path.read_text()
+
+
 async def compare(pilot: Pilot[None], name: str) -> None:
     """Wait until the screen is as the picture of this name; ``QTOOL_FRAMES=write`` makes it anew.
 

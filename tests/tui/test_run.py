@@ -16,7 +16,8 @@ from qtool.tui import run
 from qtool.tui.app import Place, Top
 from qtool.tui.inline import Inline
 from qtool.tui.memory import Memory, memory_path
-from tests.tui.conftest import SIZES, compare, settled
+from qtool.tui.tabs import TABS
+from tests.tui.conftest import SIZES, compare, held, settled
 from tests.tui.test_overview import fill
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ def test_one_frame_as_text(stage: Stage, size: tuple[int, int], capfd: pytest.Ca
     assert "\x1b" not in out
     for name in ("bulk", "email", "reports", "4711"):
         assert name in out
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tab", [tab.mode for tab in TABS])
+def test_one_frame_is_always_the_same(
+    stage: Stage, size: tuple[int, int], tab: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(stage)
+    assert run.once(stage.top({"tab": tab}), size, Output()) == 0
+    held(f"once-{tab}", size, capfd.readouterr().out)
 
 
 def test_the_screen_and_the_size_are_chosen(

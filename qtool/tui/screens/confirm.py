@@ -51,7 +51,7 @@ class Confirm(ModalScreen[Plan]):
             yield Input(compact=True, id="typed")
             yield Static("", id="wrong", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("Cancel", id="no", compact=True)
+                yield Button(_no(self._title), id="no", compact=True)
                 yield Button(self._title, id="yes", compact=True, disabled=True, variant="error")
 
     def on_mount(self) -> None:
@@ -82,7 +82,7 @@ class Confirm(ModalScreen[Plan]):
             self.query_one(id).display = bool(plan.prompt and plan.count)
         yes, no = self.query_one("#yes", Button), self.query_one("#no", Button)
         yes.label = Text(plan.title)
-        no.label = Text("Don't cancel" if plan.title.startswith("Cancel") else "Cancel")
+        no.label = Text(_no(plan.title))
         if not plan.count:
             yes.display = False
             no.label = Text("Close")
@@ -123,3 +123,8 @@ class Confirm(ModalScreen[Plan]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         wanted = event.button.id == "yes"
         self.dismiss(self._check(self.query_one("#typed", Input).value) if wanted else None)
+
+
+def _no(title: str) -> str:
+    """What the way out is called."""
+    return "Don't cancel" if title.startswith("Cancel") else "Cancel"

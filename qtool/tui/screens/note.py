@@ -34,7 +34,7 @@ class WriteNote(ModalScreen[str]):
             if self._production is not None:
                 dialog.border_title = Text(f"PRODUCTION {clean(self._production)}")
             yield Label(Text(f"A note for {self._moment}"), classes="dialog--title")
-            yield Input(placeholder="deploy 1.4", max_length=LONGEST, id="note-text")
+            yield Input(placeholder="deploy 1.4", max_length=LONGEST, compact=True, id="note-text")
             yield Label(Text("⏎ writes it down for everybody, esc does not", "dim"), classes="dialog--keys")
 
     def on_mount(self) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual.widget import Widget
 
 from qtool.output import clean
-from qtool.tui.crumbs import MARK, fitted, titles
+from qtool.tui.crumbs import MARK, fitted, shorten, titles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from textual.binding import Binding
 
     from qtool.tui.store import Age
+
+
+NAME = 24
+"""Cells of the broker's name that stay, whatever else is to be said in its line."""
+LEAST, MOST = 16, 100
+"""Cells of the reason why nothing new comes."""
 
 
 class TopBar(Widget):
@@ -39,7 +46,9 @@ class TopBar(Widget):
 
     def render(self) -> RenderResult:
         width = self.size.width
-        right = self._freshness()
+        # However long the reason is why nothing new comes: of which broker that is, must be there to read.
+        badges = sum(len(badge) + 3 for badge in self._badges)
+        right = self._freshness(width - badges - min(cell_len(clean(self._where)), NAME) - len(" qtool  ") - 2)
         for badge in reversed(self._badges):
             right = Text.assemble((f" {badge} ", self.get_component_rich_style("bar--badge")), " ", right)
         room = width - right.cell_len - 2
@@ -47,7 +56,8 @@ class TopBar(Widget):
         left.truncate(max(0, room), overflow="ellipsis", pad=True)
         return Text.assemble(left, "  ", right)
 
-    def _freshness(self) -> Text:
+    def _freshness(self, room: int) -> Text:
+        """In about so many cells."""
         age = self._age
         if age is None or (age.seconds is None and not age.stale):
             return Text("○ connecting ")
@@ -56,8 +66,8 @@ class TopBar(Widget):
             return Text(f"‖ paused, {old} ")
         if age.stale:
             style = self.get_component_rich_style("bar--stale")
-            reason = clean(age.reason or "no answer")
-            return Text(f" ○ {old}: {reason[:60]} ", style=style)
+            reason = shorten(clean(age.reason or "no answer"), min(MOST, max(LEAST, room - len(f" ○ {old}:  "))))
+            return Text(f" ○ {old}: {reason} ", style=style)
         return Text(f"● {age.seconds:.0f} s ", style=self.get_component_rich_style("bar--fresh"))
 
 
