@@ -2,8 +2,9 @@
 
 Three shapes, all JSON in ASCII, so that NUL and lone surrogates (file names that are not UTF-8) survive any store:
 
-body      ``[args, kwargs]``, the first two parts of Celery's message body (WIRE.md section 1)
-options   ``{"retries": 3, "tags": {…}}``, only what the job says; absent when it says nothing
+body      ``[args, kwargs]``, the first two parts of Celery's message body (WIRE.md section 1), or all three of them
+options   ``{"retries": 3, "tags": {…}}``, only what the job says; absent when it says nothing. Beside it a lease has
+          under ``celery`` what came with a message of Celery's: :mod:`qtool.engine.worker.celery.trace`
 envelope  the whole job as one object with ``"v": 1``: what ``export`` writes and ``import`` reads
 """
 
@@ -51,14 +52,19 @@ def encode_body(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
 
 
 def decode_body(body: str | bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Args and kwargs. Raises Undecodable."""
+    """Args and kwargs; what Celery lets follow them (WIRE.md section 1) is passed over. Raises Undecodable."""
     try:
-        args, kwargs = json.loads(body)
-        if type(args) is not list or type(kwargs) is not dict:
+        args, kwargs, *more = json.loads(body)
+        if type(args) is not list or type(kwargs) is not dict or (more and not _embed(more)):
             raise ValueError("it is not [args, kwargs]")
     except (ValueError, TypeError, RecursionError) as error:
         raise Undecodable(what="arguments", why=_reason(error)) from None
     return tuple(args), kwargs
+
+
+def _embed(more: list[Any]) -> bool:
+    """Whether it is the third part of a body of Celery's, and nothing else."""
+    return len(more) == 1 and (more[0] is None or type(more[0]) is dict)
 
 
 def encode_options(job: Job) -> str | None:

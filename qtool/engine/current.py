@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import logging
     from datetime import datetime
 
+    from qtool.engine.job import Lease
+
 
 class Retry(Exception):
     """Raise it to run the job again, in ``in_`` seconds or after the usual backoff. It spends one of the retries.
@@ -94,6 +96,7 @@ class CurrentJob:
 
     # Made once a run, 50 000 times a second: plain slots, and nothing that is not already at hand.
     __slots__ = (
+        "_lease",
         "_report",
         "args",
         "attempt",
@@ -132,6 +135,8 @@ class CurrentJob:
         self.args: tuple[Any, ...] = ()
         self.kwargs: Mapping[str, Any] = NOTHING
         self.retry_delay: float | None = None
+        # The claim it runs under, for the one other framework whose tasks are run: no business of a task.
+        self._lease: Lease | None = None
         self._report = report
 
     @property

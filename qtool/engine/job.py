@@ -165,7 +165,22 @@ class Cancel(Value):
     """The run stopped because it was asked to."""
 
 
-Outcome = Done | Retry | Fail | Snooze | Cancel
+class Told(Value, kw_only=True):
+    """Another framework ran the task, and did all that its own worker owes: the result is stored, whoever waits for it
+    was told, what follows was published, the retry too. The broker changes the job, and nothing else.
+    """
+
+    state: State
+    """``succeeded``, ``dead``; ``retry`` and ``ready`` say that the same job was published again and will be met."""
+    result: str | None = None
+    """JSON, where the value is JSON."""
+    failure: Failure | None = None
+    reason: Reason | None = None
+    due_at: float | None = None
+    """When the published retry is due."""
+
+
+Outcome = Done | Retry | Fail | Snooze | Cancel | Told
 
 
 class Chunk(NamedTuple):
@@ -195,6 +210,8 @@ class Settlement(Value):
     failure: Failure | None = None
     crash: bool = False
     output: tuple[Chunk, ...] = ()
+    told: bool = False
+    """All but the job's own state is done already: see :class:`Told`."""
 
 
 class Report(Value):

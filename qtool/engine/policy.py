@@ -17,6 +17,7 @@ from qtool.engine.job import (
     Retry,
     Settlement,
     Snooze,
+    Told,
 )
 from qtool.engine.states import Event, Reason, State
 from qtool.engine.value import Value
@@ -90,6 +91,8 @@ def decide(
     """The change that ``outcome`` makes; ``policy`` is the job's own over its task's."""
     if type(outcome) is Done:
         return Settlement(lease, Event.SUCCESS, State.SUCCEEDED, now, started_at, outcome.result, output=output)
+    if isinstance(outcome, Told):
+        return _told(lease, outcome, started_at=started_at, now=now, output=output)
     if isinstance(outcome, Snooze | Retry):
         try:
             refuse_delay(outcome.in_)
@@ -116,6 +119,26 @@ def decide(
         failure=outcome.failure,
         crash=crashed,
         output=output,
+    )
+
+
+_EVENTS = {State.SUCCEEDED: Event.SUCCESS, State.RETRY: Event.ERROR, State.DEAD: Event.ERROR, State.READY: Event.SNOOZE}
+"""What has happened to a job that another framework left in a state."""
+
+
+def _told(lease: Lease, outcome: Told, *, started_at: float, now: float, output: tuple[Chunk, ...]) -> Settlement:
+    return Settlement(
+        lease,
+        _EVENTS[outcome.state],
+        outcome.state,
+        now,
+        started_at,
+        outcome.result,
+        due_at=outcome.due_at,
+        reason=outcome.reason,
+        failure=outcome.failure,
+        output=output,
+        told=True,
     )
 
 

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
+    from qtool.engine.current import CurrentJob
     from qtool.engine.handle import Batch, Handle
+    from qtool.engine.job import Outcome
 
 P = ParamSpec("P")
 C = TypeVar("C")
@@ -80,6 +82,9 @@ producer: Callable[[], Producer] | None = None
 
 class Task(Generic[P, C, R]):
     """A function that jobs can run: ``C`` is what calling it returns, ``R`` what its job's result is."""
+
+    # What runs it in a worker, in place of qtool.engine.run, where it is another framework's task.
+    _trace: Callable[[CurrentJob, str | bytes], Outcome] | None = None
 
     def __init__(
         self, function: Callable[..., C], name: str, *, bind: bool = False, options: Mapping[str, Any] = NOTHING
@@ -314,6 +319,11 @@ def import_here(module: str) -> ModuleType:
         raise
     except BaseException as error:  # a module may do anything at import, sys.exit() included
         raise AppNotImported(module=module, why=_import_failure(module, error)) from error
+
+
+def adopt(made: AnyTask) -> None:
+    """Register a task that another framework's code declares. Raises BadName for a name that is taken."""
+    _register(made)
 
 
 def _register(made: AnyTask) -> None:

@@ -110,16 +110,31 @@ def test_a_payload_has_a_limit(args: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "{", "null", "1", "[]", "[[]]", "[[],{},1]", "[{},{}]", "[{},[]]", "[[],[]]", "[" * 200_000, b"\xff"]
+    "body",
+    [
+        "",
+        "{",
+        "null",
+        "1",
+        "[]",
+        "[[]]",
+        "[[],{},1]",
+        "[[],{},{},{}]",
+        "[{},{}]",
+        "[{},[]]",
+        "[[],[]]",
+        "[" * 200_000,
+        b"\xff",
+    ],
 )
 def test_a_body_that_is_no_body_is_refused(body: str | bytes) -> None:
     with pytest.raises(Undecodable):
         codec.decode_body(body)
 
 
-def test_celerys_body_has_a_third_part_that_is_not_ours() -> None:
-    with pytest.raises(Undecodable):
-        codec.decode_body('[[], {}, {"callbacks": null}]')
+@pytest.mark.parametrize("embed", ['{"callbacks": null}', "{}", "null"])
+def test_the_third_part_of_celery_s_body_is_passed_over(embed: str) -> None:
+    assert codec.decode_body(f'[[1], {{"a": 2}}, {embed}]') == ((1,), {"a": 2})
 
 
 # --- options -----------------------------------------------------------------------------------------

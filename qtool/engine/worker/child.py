@@ -12,9 +12,10 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine import middleware, run, tasks
+from qtool.engine import middleware, run
 from qtool.engine.slate import FileSlate
 from qtool.engine.worker import capture, slots, wire
+from qtool.engine.worker.celery import app as applications
 from qtool.engine.worker.link import Link
 from qtool.errors import AppNotImported
 
@@ -42,7 +43,7 @@ def main() -> None:
         for place in settings["middleware"]:
             middleware.load(place)
         for app in settings["apps"]:
-            tasks.import_app(app)
+            applications.load(app)
     except AppNotImported as error:
         _tell_sources(link, settings)
         link.refuse(error)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from qtool import errors
-from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze
-from qtool.engine.states import Reason
+from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Outcome, Policy, Retry, Snooze, Told
+from qtool.engine.states import Reason, State
 from qtool.engine.worker import wire
 from qtool.engine.worker.process import Stage
 from qtool.engine.worker.runs import GIVEN_BACK, Runs, Why
@@ -236,6 +236,15 @@ def _outcome(said: list[Any]) -> Outcome:
         return Retry(_failure(said[1]), said[2], Reason(said[3]))
     if kind == "snooze":
         return Snooze(said[1])
+    if kind == "told":
+        _, state, result, failure, reason, due = said
+        return Told(
+            state=State(state),
+            result=result,
+            failure=_failure(failure) if failure is not None else None,
+            reason=Reason(reason) if reason is not None else None,
+            due_at=due,
+        )
     return Cancel()
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine import hooks, tasks
 from qtool.engine.codec import decode_options
-from qtool.engine.current import CurrentJob, JobCancelled, JobTimeout
-from qtool.engine.job import NOTHING, UNSAID, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze
+from qtool.engine.current import CurrentJob
+from qtool.engine.job import NOTHING, UNSAID, Done, Fail, Failure, Lease, Outcome, Policy, Retry, Snooze, Told
 from qtool.engine.policy import not_again
-from qtool.engine.run import refusal_of
+from qtool.engine.run import refusal_of, run
 from qtool.engine.worker import wire
 from qtool.engine.worker.capture import Piece, Recorder
 from qtool.errors import AppNotImported, HookFailed, QtoolError, Undecodable, UnknownTask
@@ -31,7 +31,18 @@ REFUSES = 3
 class Run:
     """One job in this process."""
 
-    __slots__ = ("job", "lease", "link", "place", "recorder", "serial", "started_at", "task", "timeout")
+    __slots__ = (
+        "job",
+        "killed_at_once",
+        "lease",
+        "link",
+        "place",
+        "recorder",
+        "serial",
+        "started_at",
+        "task",
+        "timeout",
+    )
 
     def __init__(self, link: Link, serial: int, lease: Lease, place: int) -> None:
         link.mark(place, lease.key, lease.token)
@@ -43,12 +54,15 @@ class Run:
         self.started_at = time.time()
         self.task: tasks.AnyTask | None = None
         self.timeout: float | None = None
+        self.killed_at_once = False
+        """Over its time limit it hears nothing, not even a last word: the supervisor kills its process."""
         self.recorder = Recorder(self.send_output)
 
     def prepare(self) -> Outcome | None:
         """Find the task and its limits; the outcome, if there is none to run."""
         lease = self.lease
         tags: Mapping[str, str] = NOTHING
+        own = UNSAID
         try:
             self.task = task = tasks.find(lease.task)
             self.timeout, on_crash = task.policy.timeout, task.policy.on_crash
@@ -61,6 +75,10 @@ class Run:
         self.job = CurrentJob(
             lease.id, lease.task, lease.queue, lease.attempt, lease.failures, lease.crashes, tags, self.send_progress
         )
+        if task._trace is not None:
+            self.job._lease = lease
+            grace = own.grace if own.timeout is not None else task.policy.grace
+            self.killed_at_once = grace == 0
         if lease.crashes and (end := not_again(lease, on_crash)) is not None:
             return end
         if on_crash is not None or self.timeout is not None or self.link.announce:
@@ -75,6 +93,13 @@ class Run:
     def body(self) -> str:
         """The encoded arguments, fetched from the supervisor if they were too large for a message."""
         return self.lease.body or self.link.fetch(self.serial)
+
+    def execute(self, body: str) -> Outcome:
+        """Run the task, once it is prepared, in this thread."""
+        assert self.task is not None
+        if self.task._trace is not None:
+            return self.task._trace(self.job, body)
+        return run(self.task, self.job, body, self.timeout)
 
     def send_output(self, pieces: list[Piece]) -> None:
         self.link.send((wire.OUTPUT, self.serial, pieces, self.link.in_pipes()))
@@ -184,13 +209,6 @@ def _no_mark(_slot: int, _key: int, _token: int) -> None:
     """Where the broker keeps no slate."""
 
 
-def interruption(why: str, limit: float | None) -> BaseException:
-    """What to raise inside a run."""
-    if why == wire.TIMEOUT:
-        return JobTimeout(f"the attempt ran longer than {limit or 0:g} s")
-    return JobCancelled()
-
-
 def _packed(policy: Policy) -> tuple[Any, ...] | None:
     return None if policy is UNSAID else tuple(getattr(policy, name) for name in Policy.__slots__)
 
@@ -202,6 +220,9 @@ def _outcome(outcome: Outcome) -> tuple[Any, ...]:
         return ("retry", _failure(outcome.failure), outcome.in_, outcome.reason)
     if isinstance(outcome, Snooze):
         return ("snooze", outcome.in_)
+    if isinstance(outcome, Told):
+        failure = _failure(outcome.failure) if outcome.failure is not None else None
+        return ("told", outcome.state, outcome.result, failure, outcome.reason, outcome.due_at)
     return ("cancel",)
 
 

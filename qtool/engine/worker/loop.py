@@ -17,7 +17,8 @@ from qtool.engine import hooks
 from qtool.engine.job import Cancel, Outcome
 from qtool.engine.run import outcome_of, run_async
 from qtool.engine.worker import capture, wire
-from qtool.engine.worker.link import Link, Run, interruption
+from qtool.engine.worker.interruption import interruption
+from qtool.engine.worker.link import Link, Run
 from qtool.engine.worker.slots import Breaker
 from qtool.errors import HookFailed
 

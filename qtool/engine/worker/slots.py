@@ -18,12 +18,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtool.engine import hooks
-from qtool.engine.current import JobCancelled, JobTimeout, running
+from qtool.engine.current import JobCancelled, running
 from qtool.engine.job import Cancel, Fail, Failure, Outcome
-from qtool.engine.run import outcome_of, run, run_coroutine, thread_loop
+from qtool.engine.run import outcome_of, run_coroutine, thread_loop
 from qtool.engine.states import Reason
 from qtool.engine.worker import capture, wire
-from qtool.engine.worker.link import Link, Run, interruption
+from qtool.engine.worker.interruption import interruption, kinds
+from qtool.engine.worker.link import Link, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class _Main:
         self._control = control
         self.serial = 0
         """Of the run that may be interrupted; 0 when none may."""
+        self.killed_at_once = False
+        """That run hears nothing of the end of its time."""
 
     def on_signal(self, _signum: int, _frame: Any) -> None:
         """Read why, and raise it inside the run it is meant for."""
@@ -61,6 +64,8 @@ class _Main:
                 kind, serial, *rest = wire.decode(data)
                 if kind == wire.INTERRUPT and serial == self.serial:
                     why, limit = rest
+                    if why == wire.TIMEOUT and self.killed_at_once:
+                        continue
                     raise interruption(why, limit)
 
     def carry_on(self) -> None:
@@ -94,12 +99,12 @@ def one_by_one(link: Link, first: int, _count: int, _room: int) -> NoReturn:
         try:
             outcome = current.prepare()
             if outcome is None:
-                assert current.task is not None
                 body = current.body()
+                here.killed_at_once = current.killed_at_once
                 here.serial = serial
-                outcome = run(current.task, current.job, body, current.timeout)
+                outcome = current.execute(body)
                 here.serial = 0
-        except (JobTimeout, JobCancelled) as error:
+        except kinds() as error:
             here.serial = 0
             outcome = _interrupted(current, error)
         capture.set_only(None)
@@ -132,7 +137,7 @@ class Breaker:
             with self._lock:
                 self._threads[serial] = me
             outcome = self._execute(current, body)
-        except (JobTimeout, JobCancelled) as error:
+        except kinds() as error:
             outcome = _interrupted(current, error)
         while True:
             try:
@@ -142,7 +147,7 @@ class Breaker:
                     _raise_in(me, None)
                     why = self._why.pop(serial, None)
                 break
-            except (JobTimeout, JobCancelled):
+            except kinds():
                 continue
         if why is not None and isinstance(outcome, Fail) and outcome.reason is Reason.TIMEOUT:
             # An exception from another thread is raised by its class alone, without words.
@@ -158,7 +163,7 @@ class Breaker:
         if current.task.is_async:
             with self._lock:
                 self._wake[current.serial] = thread_loop().call_soon_threadsafe
-        return run(current.task, current.job, body or current.body(), current.timeout)
+        return current.execute(body or current.body())
 
     def interrupt(self, serial: int, why: str, limit: float | None) -> bool:
         """Raise in the run's thread, once it is back in Python code; False if no thread runs it."""
