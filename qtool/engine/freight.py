@@ -65,6 +65,8 @@ class Parcel(Value, kw_only=True):
     """As :func:`qtool.engine.codec.encode_body` makes it."""
     options: str | None = None
     """As :func:`qtool.engine.codec.encode_options` makes them."""
+    envelope: str | None = None
+    """The message, where Celery's client said more than a job can hold: what is to follow it, its group, its route."""
     result: str | None = None
     attempts: tuple[Attempt, ...] = ()
     output: tuple[tuple[int, Chunk], ...] = ()
@@ -175,6 +177,7 @@ class Freight(Protocol):
 UNKNOWN = "no such job"
 UNDERWAY = "it is on its way from here to another store already"
 THERE_ALREADY = "a job with its id is there already"
+MORE_THAN_A_JOB = "what Celery is to do after it, or with its result, can be kept on Redis only"
 UNREADABLE = "it holds bytes that are no text"
 SAME_QUEUE = "it is in that queue already"
 

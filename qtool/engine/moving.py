@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from qtool.engine.freight import BATCH, THERE_ALREADY, UNKNOWN, Moved, Parcel
+from qtool.engine.freight import BATCH, Moved, Parcel
 from qtool.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ class Mover:
 
     def __init__(self, source: Adapter, target: Adapter) -> None:
         """Raises Unsupported, and UsageError where both are the same store."""
-        self._here, self._there = source.inspector, target.inspector
         self._out, self._in = freight_of(source), freight_of(target)
         self._url = target.url
         if self._out.identity() == self._in.identity():
@@ -60,21 +59,9 @@ class Mover:
     def _batch(self, ids: Sequence[str], states: Collection[State], into: str | None) -> list[Moved]:
         """The first of ``ids``, as many as are a batch."""
         trip = self._begun()
-        # Looked at first: what is there already is not even taken out.
-        twins = self._twins([job.id for job in self._there.get(ids) if job is not None])
-        loads = self._out.load(trip, [id for id in ids if id not in twins], states, into)
-        done = twins | {each.id: each for each in loads if isinstance(each, Moved)}
-        done |= {each.id: each for each in self._deliver(trip, [each for each in loads if isinstance(each, Parcel)])}
-        return [done[id] for id in takewhile(done.__contains__, ids)]
-
-    def _twins(self, ids: Sequence[str]) -> dict[str, Moved]:
-        """Why these, which are there already, stay here."""
-        return {
-            id: Moved(id=id, note=UNKNOWN)
-            if job is None
-            else Moved(id=id, state=job.state, queue=job.queue, note=THERE_ALREADY)
-            for id, job in zip(ids, self._here.get(ids), strict=True)
-        }
+        loads = self._out.load(trip, ids, states, into)
+        parcels = iter(self._deliver(trip, [each for each in loads if isinstance(each, Parcel)]))
+        return [next(parcels) if isinstance(each, Parcel) else each for each in loads]
 
     def _deliver(self, trip: Trip, parcels: Sequence[Parcel]) -> list[Moved]:
         """Unload what was loaded, and clear up behind it."""

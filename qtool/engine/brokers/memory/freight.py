@@ -9,6 +9,8 @@ from uuid import uuid4
 from qtool.engine.brokers.memory.store import Row, Store
 from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.freight import (
+    BATCH_BYTES,
+    MORE_THAN_A_JOB,
     SAME_QUEUE,
     THERE_ALREADY,
     UNDERWAY,
@@ -65,8 +67,16 @@ class MemoryFreight:
     def load(
         self, trip: Trip, ids: Sequence[str], states: Collection[State], into: str | None = None
     ) -> list[Parcel | Moved]:
+        taken: list[Parcel | Moved] = []
         with self._store.lock:
-            return [self._load(self._setting_out(trip), each, states, into) for each in ids]
+            peer = self._setting_out(trip)
+            size = 0
+            for id in ids:
+                if size >= BATCH_BYTES:
+                    break
+                taken.append(self._load(peer, id, states, into))
+                size += len(peer.parcels.get(id, ""))
+        return taken
 
     def _load(self, peer: Peer, id: str, states: Collection[State], into: str | None) -> Parcel | Moved:
         row = self._store.by_id.get(id)
@@ -107,6 +117,8 @@ class MemoryFreight:
     def _take_in(self, parcel: Parcel, queue: str) -> str | None:
         """Make a job of it; why not, otherwise."""
         store = self._store
+        if parcel.envelope is not None:
+            return MORE_THAN_A_JOB
         if parcel.id in store.by_id:
             return THERE_ALREADY
         if self._underway(parcel.id):

@@ -14,6 +14,7 @@ from qtool.engine.brokers.sqlite.upkeep import forget_job
 from qtool.engine.freight import (
     BATCH,
     BATCH_BYTES,
+    MORE_THAN_A_JOB,
     SAME_QUEUE,
     THERE_ALREADY,
     UNDERWAY,
@@ -243,6 +244,8 @@ def _attempt(row: Row) -> Attempt:
 
 def _take_in(db: apsw.Connection, parcel: Parcel, queue: str, admission: Admission, ledger: Ledger) -> str | None:
     """Make a job of it, in the state that it brings along; why not, otherwise."""
+    if parcel.envelope is not None:
+        return MORE_THAN_A_JOB
     try:
         if db.execute(_sql()["departed"], (parcel.id,)).get is not None:
             return UNDERWAY
