@@ -127,12 +127,13 @@ def _state(adapter: Adapter) -> Iterator[CheckRow]:
     """What is wrong with the content: damage, orphans, queues that nobody serves."""
     try:
         wrong = adapter.inspector.check()
-        yield from (_bad("integrity", sentence, "Keep a copy of the file, then report it.") for sentence in wrong)
+        advice = "Keep a copy of the file, then report it." if adapter.url.startswith("sqlite:") else None
+        yield from (_bad("integrity", sentence, advice) for sentence in wrong)
         if not wrong:
             yield _ok("integrity", "sound")
         snapshot = adapter.inspector.snapshot()
         yield from _workers(adapter, snapshot)
-        yield from _queues(snapshot)
+        yield from _queues(snapshot, adapter.capabilities.unseen)
         yield from _moves(adapter)
     except QtoolError as error:
         yield _bad("integrity", str(error))
@@ -150,7 +151,7 @@ def _workers(adapter: Adapter, snapshot: Snapshot) -> Iterator[CheckRow]:
         advice = "Its jobs come back when the next worker starts: qtool worker"
         yield _warning("workers", f"{found}, holding {held:,} jobs", advice if held else None)
     running = sum(queue.counts.get(State.RUNNING, 0) for queue in snapshot.queues)
-    if running and not snapshot.workers:
+    if running and not snapshot.workers and adapter.capabilities.unseen is None:
         yield _warning(
             "orphans",
             f"{running:,} running jobs and no worker",
@@ -161,19 +162,18 @@ def _workers(adapter: Adapter, snapshot: Snapshot) -> Iterator[CheckRow]:
             "workers", f"{len(alive)} alive, {sum(w.busy for w in alive)}/{sum(w.slots for w in alive)} slots busy"
         )
     elif not silent:
-        yield _ok("workers", "none")
+        yield _ok("workers", f"none. {adapter.capabilities.unseen}" if adapter.capabilities.unseen else "none")
 
 
-def _queues(snapshot: Snapshot) -> Iterator[CheckRow]:
+def _queues(snapshot: Snapshot, unseen: str | None) -> Iterator[CheckRow]:
     here = [worker for worker in snapshot.workers if not worker.gone and not worker.stopping]
     alive = [worker for worker in here if snapshot.at - worker.seen_at <= LEASE_SECONDS]
     fine = 0
     for queue in snapshot.queues:
         ready = queue.counts.get(State.READY, 0)
         if ready and not any(not worker.queues or queue.name in worker.queues for worker in alive):
-            yield _warning(
-                "queues", f"{queue.name}: {ready:,} ready jobs and no worker serves it", f"qtool worker -Q {queue.name}"
-            )
+            found = f"{queue.name}: {ready:,} ready jobs and no worker serves it"
+            yield _warning("queues", f"{found}. {unseen}" if unseen else found, f"qtool worker -Q {queue.name}")
         elif queue.paused:
             yield _warning("queues", f"{queue.name} is paused", f"qtool resume {queue.name}")
         else:

@@ -42,6 +42,8 @@ def command(
     now = time.time()
     with common.adapter() as adapter, out.busy("reading"):
         buckets = adapter.inspector.history(now - back, now, seconds=seconds, queues=split_names(queue))
+        if not buckets and adapter.capabilities.unseen:
+            out.note(adapter.capabilities.unseen)
     out.rows(STATS, map(StatsRow.of, buckets))
 
 

@@ -30,7 +30,9 @@ def list_(common: Common) -> None:
     """Who runs jobs, and what they are busy with."""
     out = common.out()
     with common.adapter() as adapter:
-        snapshot = adapter.inspector.snapshot()
+        snapshot, unseen = adapter.inspector.snapshot(), adapter.capabilities.unseen
+    if not snapshot.workers and unseen:
+        out.note(unseen)
     out.rows(WORKERS, (WorkerRow.of(worker, snapshot.at) for worker in snapshot.workers))
 
 

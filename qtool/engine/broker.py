@@ -34,6 +34,8 @@ class Capabilities(Value, kw_only=True):
     durable: bool
     """An enqueued job survives the death of every process."""
     priorities: bool = True
+    priority_levels: int = 10
+    """How many of the ten priorities are told apart, 0 and the largest always; within a level the older goes first."""
     browse: bool = True
     """Jobs can be listed, filtered and acted on by id."""
     peek: Literal["pure", "marks", "reorders", "counts"] = "pure"
@@ -41,6 +43,8 @@ class Capabilities(Value, kw_only=True):
     """A dead worker on this host is noticed at once, not when its lease runs out."""
     dependencies: bool = False
     """Jobs wait for their parents; without it ``parents`` is a note, and a job is ready at once."""
+    unseen: str | None = None
+    """What happens to its jobs and is not recorded anywhere, in a sentence; None where everything is."""
     weakened: Mapping[int, str] = MappingProxyType({})
 
 

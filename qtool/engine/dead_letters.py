@@ -248,6 +248,9 @@ class _Tally:
     def add(self, job: JobInfo, now: float) -> None:
         """Count one in."""
         at = job.finished_at if job.finished_at is not None else job.created_at
+        if at is None:
+            # A message that nobody can read: it has been so since somebody looked.
+            at = now
         self._made = None
         self._count += 1
         for names, name in zip(self._names, (job.queue, job.task, str(job.reason or "")), strict=True):

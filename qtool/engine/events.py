@@ -271,7 +271,8 @@ class Events:
 
 def _story(job: JobInfo) -> Iterator[tuple[Kind, float]]:
     """What a job tells of itself, with the time of each."""
-    yield Kind.ENQUEUED, job.created_at
+    if job.created_at is not None:
+        yield Kind.ENQUEUED, job.created_at
     if job.started_at is not None:
         yield Kind.STARTED, job.started_at
     if job.state in FINAL and job.finished_at is not None:

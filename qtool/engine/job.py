@@ -237,7 +237,8 @@ class JobInfo(Value, kw_only=True):
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     priority: int
-    created_at: float
+    created_at: float | None
+    """None where nobody has written it down: Celery's messages do not say."""
     due_at: float | None
     ready_at: float | None
     """Since when it could have been started, for the attempt at hand or the last one."""

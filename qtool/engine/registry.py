@@ -11,6 +11,7 @@ from qtool.errors import UnknownScheme
 ADAPTERS: dict[str, str] = {
     "sqlite": "qtool.engine.brokers.sqlite:open_sqlite",
     "memory": "qtool.engine.brokers.memory:open_memory",
+    **dict.fromkeys(("redis", "rediss", "redis+socket", "unix", "sentinel"), "qtool.engine.brokers.redis:open_redis"),
 }
 """Names, not imports: opening one broker loads no other's client."""
 

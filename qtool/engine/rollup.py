@@ -76,6 +76,22 @@ def width_for(age: float) -> int:
     return max((width for width, limit in THINNING if age > limit), default=1)
 
 
+def widths(now: float) -> list[tuple[int, int, int]]:
+    """The history as :func:`thin` leaves it: (width, from, until), oldest first and without a gap."""
+    first = _begins(now, 3600, HISTORY_KEEP)
+    found = []
+    for wider, age in reversed(THINNING):
+        end = _begins(now, wider, age)
+        found.append((wider, first, end))
+        first = end
+    return [*found, (1, first, int(now) + 1)]
+
+
+def _begins(now: float, width: int, age: int) -> int:
+    """The first span of this width that is not yet older than ``age``, when all of it has passed."""
+    return math.ceil((now - age - width) / width) * width
+
+
 COUNTERS = ("enqueued", "started", "succeeded", "retried", "dead", "cancelled", "expired")
 """What is counted, by the names of :class:`~qtool.engine.broker.Bucket`'s fields."""
 
@@ -138,6 +154,11 @@ class Tally:
         )
 
 
+def gathered(width: int, seconds: int) -> int:
+    """How wide what has this width becomes when spans of at least ``seconds`` are asked for: a multiple of it."""
+    return width * max(1, math.ceil(seconds / width))
+
+
 def gather(tallies: Iterable[Tally], seconds: int = 1, *, together: bool = False) -> list[Tally]:
     """The same events in spans of at least ``seconds``, by time and then by queue; the tallies given stay as they are.
 
@@ -146,7 +167,7 @@ def gather(tallies: Iterable[Tally], seconds: int = 1, *, together: bool = False
     """
     merged: dict[tuple[int, int, str], Tally] = {}
     for tally in tallies:
-        width = tally.seconds * max(1, math.ceil(seconds / tally.seconds))
+        width = gathered(tally.seconds, seconds)
         key = (floor_to(tally.at, width), width, "" if together else tally.queue)
         if key not in merged:
             merged[key] = Tally(*key)

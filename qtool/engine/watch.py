@@ -46,6 +46,8 @@ class Sight(Value):
     """By queue, one a second, the last one complete; a queue in which nothing happened is left out."""
     running: tuple[JobInfo, ...]
     """The newest of them."""
+    unseen: str | None = None
+    """What no look shows: see :class:`~qtool.engine.broker.Capabilities`."""
 
 
 class Watch:
@@ -76,7 +78,8 @@ class Watch:
         self._until = now
         busy = any(worker.busy for worker in snapshot.workers)
         running = inspector.browse(self._running, limit=RUNNING).jobs if busy else ()
-        return Sight(snapshot, self._flows(range(now - self._seconds, now)), running)
+        flows = self._flows(range(now - self._seconds, now))
+        return Sight(snapshot, flows, running, adapter.capabilities.unseen)
 
     def _flows(self, seconds: Iterable[int]) -> dict[str, tuple[Flow, ...]]:
         flows: dict[str, deque[Flow]] = {}

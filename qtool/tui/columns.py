@@ -101,6 +101,9 @@ def _runs(line: WorkerLine) -> str:
     return f"{age(moment(first.started_at))} {what(first)}{more}"
 
 
+NO_WORKERS = "No workers. 'qtool worker' starts one."
+"""What their list says when it is empty."""
+
 WORKERS: tuple[Column[WorkerLine], ...] = (
     Column("WORKER", lambda w: short(w.row.id), rank=4, style=always("dim")),
     Column("STATE", lambda w: w.row.state, style=lambda w: WORKER_STYLES[w.row.state], order=lambda w: w.row.state),

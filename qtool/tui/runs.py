@@ -80,9 +80,9 @@ def runs(job: JobInfo, attempts: Sequence[Attempt]) -> list[Run]:
 def bounds(job: JobInfo, found: Sequence[Run], now: float) -> tuple[float, float]:
     """From its first start (or its enqueueing, if that was not long before) to its end, or now."""
     if not found:
-        return job.created_at, now
+        return (now if job.created_at is None else job.created_at), now
     first = found[0].started_at
     last = max(now if run.ended_at is None else run.ended_at for run in found)
     # A job that lay for a week before it ran for a second would show as a dot.
-    waited = first - job.created_at
-    return (job.created_at if 0 <= waited <= 2 * max(last - first, 0.001) else first), max(last, first + 0.001)
+    begun = first if job.created_at is None else job.created_at
+    return (begun if 0 <= first - begun <= 2 * max(last - first, 0.001) else first), max(last, first + 0.001)

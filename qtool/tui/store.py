@@ -108,6 +108,11 @@ class Store:
         stale = reason is not None or (seconds is not None and seconds > STALE and not self.frozen)
         return Age(seconds, stale, reason)
 
+    def nothing(self, said: str) -> str:
+        """What a list says that is empty, and, where the broker does not show everything, why it may be."""
+        unseen = self.sight.unseen if self.sight is not None else None
+        return f"{said} {unseen}" if unseen else said
+
     def totals(self) -> Mapping[State, int]:
         """Jobs of all queues by state."""
         totals = dict.fromkeys(State, 0)

@@ -160,8 +160,10 @@ def _block(console: Console, label: str, text: str, style: str = "") -> None:
 
 def _error(console: Console, label: str, error: Error) -> None:
     traceback = (error.traceback or "").rstrip("\n")
-    if traceback:
+    if traceback and error.message in traceback:
         # The end of a traceback says what happened.
         _block(console, label, traceback[-LONGEST:], style="red")
+    elif traceback:
+        _block(console, label, f"{error}\n{traceback}", style="red")
     else:
         _block(console, label, str(error), style="red")

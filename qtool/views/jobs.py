@@ -95,8 +95,8 @@ class JobRow:
     """Named arguments."""
     priority: int
     """0 to 9; the larger runs first."""
-    created_at: datetime
-    """When it was enqueued."""
+    created_at: datetime | None
+    """When it was enqueued; null where nobody has written it down, as Celery's messages do not."""
     due_at: datetime | None
     """When it may start, or be tried again."""
     ready_at: datetime | None
@@ -154,7 +154,7 @@ class JobRow:
             state=job.state,
             reason=job.reason,
             priority=job.priority,
-            created_at=sure_moment(job.created_at),
+            created_at=moment(job.created_at),
             due_at=moment(job.due_at),
             ready_at=moment(job.ready_at),
             expires_at=moment(job.expires_at),
@@ -210,6 +210,8 @@ def what(row: JobRow | JobInfo) -> str:
         return f"$ {shlex.join(map(str, row.args))}"
     if row.task == HTTP:
         return f"{row.kwargs.get('method') or 'GET'} {' '.join(map(str, row.args))}"
+    if not row.task:
+        return "(nobody can read it)" if row.error is not None else "(unknown)"
     args = [*map(_shown, row.args), *(f"{key}={_shown(value)}" for key, value in row.kwargs.items())]
     return f"{row.task}({', '.join(args)})"
 
@@ -236,6 +238,9 @@ def _remark(row: JobRow) -> str:
         return f"{done}{row.message or ''}".strip()
     if row.held is not None:
         return f"waits for {row.held}"
+    if row.state is State.READY and row.error is not None and not row.attempt:
+        # It never ran: its message is what is wrong.
+        return str(row.error)
     if row.state is State.DEAD:
         reason = "" if row.reason in (None, Reason.FAILED) else f"{row.reason}: "
         return f"{reason}{row.error or ''}".removesuffix(": ")

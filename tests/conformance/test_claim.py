@@ -59,6 +59,15 @@ def test_the_larger_priority_first_then_the_older(drive: Drive, clock: ManualClo
     assert [ids[lease.id] for lease in drive.claim(10)] == ["high", "high2", "mid", "low", "low2"]
 
 
+def test_priorities_of_different_levels_are_kept_apart(drive: Drive, adapter: Adapter) -> None:
+    levels = adapter.capabilities.priority_levels
+    ids = {drive.put_one(priority=priority): priority for priority in (0, 3, 9, 1, 6, 2, 8, 5, 7, 4)}
+    went = [ids[lease.id] for lease in drive.claim(10)]
+    level = [-(-priority * (levels - 1) // 9) for priority in went]
+    assert level == sorted(level, reverse=True)
+    assert len(set(level)) == levels
+
+
 def test_jobs_of_one_moment_go_in_the_order_of_enqueueing(drive: Drive, adapter: Adapter) -> None:
     names = [f"{n}" for n in (3, 1, 2, 9, 5)]
     adapter.broker.enqueue([drive.job(id=name) for name in names])

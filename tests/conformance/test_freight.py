@@ -67,6 +67,8 @@ def freight(drive: Drive) -> Freight:
 
 @pytest.fixture
 def pair(fresh: Fresh) -> Pair:
+    if fresh()[0]().freight is None:
+        pytest.skip("its jobs cannot be moved as wholes")
     return Pair(fresh)
 
 

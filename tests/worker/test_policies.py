@@ -63,7 +63,7 @@ def test_every_attempt_is_kept_with_its_error_worker_and_times(shop: Shop) -> No
         assert str(each.error) == f"{APP}.Slow: start {number}"
         assert 'raise kinds[name](f"start {starts}")' in (each.error.traceback or "")
         assert each.worker == info.worker
-        assert info.created_at <= each.started_at <= each.finished_at
+        assert (info.created_at or 0) <= each.started_at <= each.finished_at
     assert [each.finished_at for each in attempts] == sorted(each.finished_at for each in attempts)
 
     words = [sys.executable, "-m", "qtool", "show", info.id, "-b", shop.url, "-o"]

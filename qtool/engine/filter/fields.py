@@ -76,7 +76,7 @@ def _wait(job: JobInfo, now: float) -> float | None:
     if job.ready_at is not None and (job.state is State.READY or job.state not in PENDING):
         since = job.ready_at
     until = now if job.state in PENDING else job.started_at
-    return None if until is None else until - since
+    return None if until is None or since is None else until - since
 
 
 def _runtime(job: JobInfo, now: float) -> float | None:

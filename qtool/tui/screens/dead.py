@@ -112,11 +112,15 @@ class Dead(View):
             found: Found = answer.value
             self._found = found
             self._fitting = letters.fitting(found.groups, self._now())
-            nothing = "No dead job matches." if self._text else NOTHING_DEAD
+            nothing = "No dead job matches." if self._text else self._nothing()
             self.grid.empty = nothing if found.complete else "Reading…"
             self.grid.show(found.groups)
             self._show_facts()
         self._tell()
+
+    def _nothing(self) -> str:
+        unseen = self.store.sight.unseen if self.store.sight is not None else None
+        return f"Nothing is dead. {unseen}" if unseen else NOTHING_DEAD
 
     def _show_facts(self) -> None:
         group = self.grid.current

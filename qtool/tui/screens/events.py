@@ -81,7 +81,9 @@ class Events(View):
 
     def _show(self) -> None:
         grid, rows = self.grid, self._log.rows
-        grid.empty = "Nothing has happened that matches." if self._text else "Nothing has happened yet."
+        grid.empty = (
+            "Nothing has happened that matches." if self._text else self.store.nothing("Nothing has happened yet.")
+        )
         follow = self._follow and not self.store.frozen
         grid.show(rows, cursor=max(0, len(rows) - 1) if follow else None)
 

@@ -39,7 +39,7 @@ class Overview(View):
         workers = Grid[WorkerLine](
             columns.WORKERS,
             lambda line: line.row.id,
-            empty="No workers. 'qtool worker' starts one.",
+            empty=columns.NO_WORKERS,
             id="workers",
         )
         return [Container(queues, workers, id="overview")]
@@ -49,7 +49,9 @@ class Overview(View):
         if store.sight is None:
             return
         self.query_one("#queues", Grid).show(store.queues)
-        self.query_one("#workers", Grid).show(store.workers)
+        workers = self.query_one("#workers", Grid)
+        workers.empty = store.nothing(columns.NO_WORKERS)
+        workers.show(store.workers)
 
     def targets(self) -> Targets | None:
         grid: Any = self.focused

@@ -28,7 +28,7 @@ class Workers(View):
         workers = Grid[WorkerLine](
             columns.WORKERS,
             lambda line: line.row.id,
-            empty="No workers. 'qtool worker' starts one.",
+            empty=columns.NO_WORKERS,
             id="workers",
         )
         slots = Grid[JobInfo](columns.SLOTS, lambda job: job.id, empty="It runs nothing.", id="slots")
@@ -42,7 +42,9 @@ class Workers(View):
         store = self.store
         if store.sight is None:
             return
-        self.query_one("#workers", Grid).show(store.workers)
+        grid = self.query_one("#workers", Grid)
+        grid.empty = store.nothing(columns.NO_WORKERS)
+        grid.show(store.workers)
         self._show_slots()
 
     def select(self, worker: str) -> None:

@@ -55,7 +55,7 @@ class JobHead(Vertical):
 
 def _state(row: JobDetail) -> list[tuple[str, str]]:
     reason = f" ({row.reason})" if row.reason else ""
-    since = f"enqueued {ago(row.created_at)}"
+    since = f"enqueued {ago(row.created_at)}" if row.created_at is not None else ""
     if row.started_at is not None and row.state is State.RUNNING:
         since = f"for {age(row.started_at)}"
     elif row.finished_at is not None and row.state in FINAL:

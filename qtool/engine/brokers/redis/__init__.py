@@ -1,1 +1,39 @@
-"""Redis, in Celery's own wire format: several hosts, one server."""
+"""Redis, in Celery's own wire format: several hosts, one server, beside Celery's workers and clients."""
+
+from __future__ import annotations
+
+from qtool.engine.broker import Adapter
+from qtool.engine.brokers.redis.broker import RedisBroker
+from qtool.engine.brokers.redis.capabilities import capabilities
+from qtool.engine.brokers.redis.connecting import place_of
+from qtool.engine.brokers.redis.journal import RedisJournal
+from qtool.engine.brokers.redis.look import RedisInspector
+from qtool.engine.brokers.redis.operate import RedisOperator
+from qtool.engine.brokers.redis.results import RedisResults
+from qtool.engine.brokers.redis.store import Store
+from qtool.engine.brokers.redis.strangers import Strangers
+from qtool.engine.clock import Clock, SystemClock
+from qtool.engine.policy import KEEP, Retention
+
+
+def open_redis(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    retention: Retention = KEEP,
+    patience: float | None = None,
+) -> Adapter:
+    """The broker at ``url`` (:mod:`.connecting`), reached when something is asked of it. Raises UsageError."""
+    store = Store(place_of(url), clock or SystemClock(), retention, patience)
+    inspector = RedisInspector(store)
+    journal = RedisJournal(store)
+    return Adapter(
+        url=store.url,
+        capabilities=capabilities(store),
+        broker=RedisBroker(store, journal),
+        operator=RedisOperator(store, Strangers(store, inspector.foreign, inspector.listing)),
+        inspector=inspector,
+        results=RedisResults(store, inspector.listing, inspector.foreign),
+        journal=journal,
+        close=store.close,
+    )

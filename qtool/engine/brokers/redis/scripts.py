@@ -1,11 +1,12 @@
 """Lua scripts: one file a verb, sent once and called by their hash from then on.
 
-Each is preceded by ``common.lua`` where its first line is ``-- common``. Those get one MessagePack value, ARGV[1], and
-the prefix of all keys, ARGV[2].
+Each is preceded by the files that its first line names, ``-- with common rates``. Those get three arguments: their own
+as one MessagePack value, the prefix of all keys, and what stays the same from call to call.
 """
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -14,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from redis.exceptions import NoScriptError
 
+from qtool.engine.brokers.redis.rollups import spans
+from qtool.engine.celery.times import to_text
+from qtool.engine.states import FINAL
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
 
     from qtool.engine.brokers.redis.layout import Layout
+    from qtool.engine.policy import Retention
 
-_COMMON = "-- common\n"
+_WITH = "-- with "
 
 encode = msgspec.msgpack.Encoder().encode
-"""Of what a script gets: numbers, text, bytes, lists; None ends what Lua sees of a list, so that False stands in."""
+"""Of what a script gets: numbers, text, lists; None ends what Lua sees of a list, so that False stands in."""
 
 
 @cache
@@ -32,22 +38,28 @@ def script(name: str) -> tuple[str, bytes]:
     """The hash and the text of a script."""
     here = files(__package__)
     text = here.joinpath(f"{name}.lua").read_text()
-    if text.startswith(_COMMON):
-        text = here.joinpath("common.lua").read_text() + text
-    whole = text.encode()
+    first = text.partition("\n")[0]
+    before = first.removeprefix(_WITH).split() if first.startswith(_WITH) else []
+    whole = "".join([here.joinpath(f"{each}.lua").read_text() for each in before] + [text]).encode()
     return sha1(whole, usedforsecurity=False).hexdigest(), whole
 
 
 class Scripts:
     """Runs scripts on one server."""
 
-    def __init__(self, client: Redis, layout: Layout) -> None:
+    def __init__(self, client: Redis, layout: Layout, retention: Retention) -> None:
         self._client = client
         self._prefix = layout.prefix.encode()
+        kept = {str(state): math.ceil(retention.seconds(state) or 0) for state in FINAL}
+        self._same = encode([layout.db, layout.results, kept, max(kept.values()) if all(kept.values()) else 0])
 
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Run a script with ``arguments`` as one list; what it returns, in bytes. Raises redis-py's errors."""
-        return self.run(name, (), (encode(arguments), self._prefix))
+    def call(self, name: str, now: float, *arguments: Any, raw: Sequence[bytes] = ()) -> Any:
+        """Run a script that moves jobs, with its arguments; what it returns, in bytes. Raises redis-py's errors.
+
+        Lua's MessagePack knows no bytes: those that are no text go as ``raw``, and the script counts them off.
+        """
+        packed = encode([now, to_text(now), spans(now), *arguments])
+        return self.run(name, (), (packed, self._prefix, self._same, *raw))
 
     def run(self, name: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
         """Run a script with plain KEYS and ARGV. Raises redis-py's errors."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import socket
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.connecting import Place, connect
 from qtool.engine.brokers.redis.layout import Layout
 from qtool.engine.brokers.redis.scripts import Scripts
+from qtool.errors import BadName, BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis import Redis
 
     from qtool.engine.clock import Clock
@@ -27,9 +34,68 @@ class Store:
         self.layout = Layout(place.prefix, place.db)
         self.client: Redis = connect(place, patience)
         """Answers in bytes. Use it within :meth:`translated`."""
-        self.scripts = Scripts(self.client, self.layout)
+        self.scripts = Scripts(self.client, self.layout, retention)
         self.translated = place.translated
+        self._known: tuple[str, float] | None = None
+
+    def call(self, name: str, *arguments: Any, raw: Sequence[bytes] = ()) -> Any:
+        """Run a script that moves jobs, now. Raises BrokerError and its kin."""
+        with self.translated():
+            try:
+                return self.scripts.call(name, self.clock.now(), *arguments, raw=raw)
+            except UnicodeEncodeError as error:
+                why = "it is not valid text (bytes that are not UTF-8)"
+                raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
+
+    # --- what the server is asked once ---------------------------------------------------------------
+
+    def _hello(self) -> tuple[str, float]:
+        if self._known is None:
+            id, ahead = self.call("hello", os.urandom(8).hex(), _boot_id(), self.up())
+            self._known = id.decode(), float(ahead)
+        return self._known
+
+    def up(self) -> float:
+        """Seconds since this host was started, also those it was suspended for."""
+        return self.clock.monotonic() + self.clock.suspended()
+
+    def tick(self) -> float:
+        """The clock of rates: the server's at first, carried on by the host's own, so that nobody can set it.
+
+        All hosts show the same, but for how unevenly they count.
+        """
+        return self._hello()[1] + self.up()
+
+    def slates(self) -> str:
+        """The directory of the slates of this host's workers on this database; made if it is not there.
+
+        Raises BrokerError.
+        """
+        path = f"{_runtime()}/redis-{self._hello()[0]}"
+        try:
+            os.makedirs(path, 0o700, exist_ok=True)
+            owner = os.stat(os.path.dirname(path)).st_uid
+        except OSError as error:
+            why = f"{path}, where workers tell each other of their deaths, cannot be made ({error.strerror})"
+            raise BrokerError(url=self.url, why=why) from None
+        if owner != os.geteuid():
+            raise BrokerError(url=self.url, why=f"{os.path.dirname(path)} is another user's")
+        return path
 
     def close(self) -> None:
         """Hang up."""
         self.client.close()
+
+
+def _runtime() -> str:
+    """This user's directory for what does not outlive the host's start."""
+    if directory := os.environ.get("XDG_RUNTIME_DIR"):
+        return f"{directory}/qtool"
+    return f"{tempfile.gettempdir()}/qtool-{os.geteuid()}"
+
+
+def _boot_id() -> str:
+    """What tells this start of this host from any other."""
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return socket.gethostname()

@@ -1,0 +1,89 @@
+"""What a Redis server can promise; read from its settings where it shows them, and only when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions
+
+from qtool.engine.broker import NO_SCHEDULES, Capabilities
+from qtool.engine.brokers.redis.records import text
+
+if TYPE_CHECKING:
+    from qtool.engine.brokers.redis.store import Store
+
+UNSEEN = "Celery's workers, and what they ran, are not listed."
+
+_REPLICAS = "replication is asynchronous: a replica that takes over may lack the last changes"
+
+
+class _Weakened(Mapping[int, str]):
+    """The guarantees that this server weakens, with the reasons; the server is asked at the first look."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def _found(self) -> dict[int, str]:
+        return {1: f"{_disk(self._setting)}; {_REPLICAS}", **_more(self._setting), 5: NO_SCHEDULES}
+
+    def _setting(self, name: str) -> str | None:
+        """None where the server does not show it."""
+        try:
+            found: Any = self._store.client.config_get(name)
+        except exceptions.ResponseError:
+            return None
+        return next((text(value) for value in found.values()), None)
+
+    def __getitem__(self, number: int) -> str:
+        with self._store.translated():
+            return self._found[number]
+
+    def __iter__(self) -> Iterator[int]:
+        with self._store.translated():
+            return iter(self._found)
+
+    def __len__(self) -> int:
+        with self._store.translated():
+            return len(self._found)
+
+
+def _disk(setting: Any) -> str:
+    append, sync = setting("appendonly"), setting("appendfsync")
+    if append is None:
+        return "the server does not show how it writes to disk"
+    if append != "yes":
+        saves = setting("save")
+        return (
+            "the server writes snapshots now and then (appendonly is off): a crash loses what came since"
+            if saves
+            else "the server writes nothing to disk (appendonly is off, and so are snapshots)"
+        )
+    if sync == "always":
+        return "every change is on the server's disk when it is acknowledged"
+    if sync == "everysec":
+        return "the server syncs its log once a second (appendfsync everysec): a crash loses up to a second"
+    return "the server leaves syncing to its system (appendfsync no): a crash loses some seconds"
+
+
+def _more(setting: Any) -> dict[int, str]:
+    policy = setting("maxmemory-policy")
+    if policy is None or policy == "noeviction" or setting("maxmemory") == "0":
+        return {}
+    return {2: f"the server may throw jobs away when its memory is full (maxmemory-policy is {policy})"}
+
+
+def capabilities(store: Store) -> Capabilities:
+    """Of the broker behind ``store``; nothing is asked of it yet."""
+    return Capabilities(
+        name="redis",
+        shared=True,
+        durable=True,
+        # kombu's priority steps: 0, 1 to 3, 4 to 6, and 7 to 9.
+        priority_levels=4,
+        local_rescue=True,
+        unseen=UNSEEN,
+        weakened=_Weakened(store),
+    )

@@ -1,0 +1,159 @@
+-- with common rates strangers
+-- Starts up to `count` jobs: {worker, queues, count, lease, token, turn, tick, up}.
+-- Returns whether it stopped before it had looked at everything; of each job {id, task, queue, attempt, failures,
+-- crashes, key, ready since} (MessagePack); then their messages.
+local worker, wanted, most, lease, token, turn, tick, up = unpack(A, 4, 11)
+local _, _, more = advance()
+if more then
+  -- Something overdue may still stand ready.
+  finish()
+  return {1, cmsgpack.pack({})}
+end
+local limits = load_limits(tick, up)
+local stretch = AT_ONCE
+local started, answer = {}, {false, false}
+local lease_end = text(now + lease)
+local unacked, index = batch('HSET', P .. 'unacked'), batch('ZADD', P .. 'unacked_index')
+local running = batch('ZADD', Q .. 'in:running')
+local waits, number_started = {}, {}
+local KNOWN = {'s', 'k', 't', 'a', 'f', 'cr', 'ra', 'ck', 'cl', 'p', 'h', 'ms', 'dt', 'ex', 'rk'}
+local routes = {}
+
+local function start(id, queue, values, raw)
+  local attempt = (tonumber(values[4]) or 0) + 1
+  local ready_at = tonumber(values[7]) or now
+  call('HSET', J .. id, 's', 'running', 'tok', token, 'w', worker, 'sa', now_text, 'a', string.format('%.0f', attempt))
+  if values[12] then call('HDEL', J .. id, 'ms') end
+  local tag = values[13] or id
+  local exchange, route = values[14], values[15]
+  if exchange then
+    two(unacked, tag, '[' .. raw .. ',' .. cjson.encode(exchange) .. ',' .. cjson.encode(route or '') .. ']')
+  else
+    if not routes[queue] then routes[queue] = ',"",' .. cjson.encode(queue) .. ']' end
+    two(unacked, tag, '[' .. raw .. routes[queue])
+  end
+  two(index, lease_end, tag)
+  two(running, values[2], id)
+  if values[8] then call('HINCRBY', Q .. 'keys', values[8], 1) end
+  local waited = waits[queue]
+  if not waited then waited = {} waits[queue] = waited end
+  waited[ready_at] = (waited[ready_at] or 0) + 1
+  number_started[queue] = (number_started[queue] or 0) + 1
+  if limits.any then
+    -- At once, for the next to be looked at.
+    count(queue, 'ready', 'running')
+    limits.spend('queue:' .. queue, 1)
+    limits.spend('task:' .. values[3], 1)
+  end
+  started[#started + 1] = {id, values[3], queue, attempt, tonumber(values[5]) or 0, tonumber(values[6]) or 0,
+    tonumber(values[2]), ready_at}
+  answer[#answer + 1] = raw
+end
+
+-- The limit that keeps a job of the queue from starting.
+local function blocks(values)
+  local key = values[8]
+  if key and tonumber(call('HGET', Q .. 'keys', key) or 0) >= (tonumber(values[9]) or 1) then return 'key:' .. key end
+  if limits.any and limits.allows('task:' .. values[3]) < 1 then return 'task:' .. values[3] end
+end
+
+-- The record of what came out of a list; nothing for what is not to be started.
+local function identify(raw, queue, step)
+  local id = match(raw, OURS)
+  local values = id and call('HMGET', J .. id, unpack(KNOWN))
+  if values and values[2] then
+    if values[1] == 'ready' and (not values[11] or values[11] == '') then return id, values end
+    return nil
+  end
+  local said = read(raw)
+  if not said then
+    park(queue, raw)
+    return nil
+  end
+  local job = load(said.id)
+  if job then
+    -- Another consumer may have put it back, in words of its own.
+    if job.s == 'ready' and not job.h then return said.id, call('HMGET', J .. said.id, unpack(KNOWN)) end
+    if (job.dt or job.id) == said.tag then return nil end
+    if not FINAL[job.s] then
+      park(queue, raw)
+      return nil
+    end
+    succeed_by(job)
+  end
+  if not admit(queue, step, said, raw) then return nil end
+  return said.id, call('HMGET', J .. said.id, unpack(KNOWN))
+end
+
+local function take(queue, step, room)
+  local list = P .. queue .. SUFFIX[step]
+  local taken, again = 0, false
+  while room > taken and stretch > 0 do
+    local items = call('RPOP', list, math.min(room - taken, stretch))
+    if not items then break end
+    for _, raw in ipairs(items) do
+      local id, values = identify(raw, queue, step)
+      local limit = id and blocks(values)
+      if limit then
+        local job = load(id)
+        hold(job, limit)
+        -- It makes way for the next of its key.
+        if job.ck and limit:sub(1, 5) == 'task:' then
+          free(job.ck)
+          again = true
+        end
+        stretch = stretch - 1
+      elseif id then
+        start(id, queue, values, raw)
+        taken = taken + 1
+      else
+        stretch = stretch - 1
+      end
+    end
+  end
+  return taken, again
+end
+
+local names = served(wanted)
+if most > 0 and call('EXISTS', Q .. 'holding') == 1 then
+  local here = {}
+  for _, queue in ipairs(names) do here[queue] = true end
+  for _, limit in ipairs(call('SMEMBERS', Q .. 'holding')) do
+    local some = math.min(limits.allows(limit), most)
+    for _, queue in ipairs(call('SMEMBERS', Q .. 'holding:' .. limit)) do
+      local left = some
+      while here[queue] and left > 0 and release(limit, queue) do left = left - 1 end
+    end
+    if call('EXISTS', Q .. 'holding:' .. limit) == 0 then call('SREM', Q .. 'holding', limit) end
+  end
+end
+for n = 1, #names do
+  local queue = names[(turn + n - 1) % #names + 1]
+  local again = true
+  while again and stretch > 0 do
+    again = false
+    for step = 1, 4 do
+      local room = math.min(most - #started, limits.room(queue), limits.allows('queue:' .. queue))
+      if room < 1 then break end
+      local _, once_more = take(queue, step, room)
+      again = again or once_more
+    end
+  end
+  if #started >= most then break end
+end
+limits.write()
+if #started > 0 then
+  -- A claim is a sign of life as good as a heartbeat.
+  call('SADD', Q .. 'workers', worker)
+  call('HINCRBY', Q .. 'worker:' .. worker, 'beat', 1)
+  call('HSET', Q .. 'worker:' .. worker, 'lease', text(lease))
+end
+for queue, by in pairs(number_started) do
+  if not limits.any then count(queue, 'ready', 'running', by) end
+  roll(queue, 'started', by)
+  for ready_at, jobs in pairs(waits[queue]) do took(queue, 'wait', now - ready_at, jobs) end
+end
+finish()
+if stretch <= 0 then answer[1] = 1 end
+answer[2] = cmsgpack.pack(started)
+return answer

@@ -1,0 +1,124 @@
+"""Which queues there are: those that qtool knows, those that Celery's clients bound, and lists that hold messages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from qtool.engine.brokers.redis.layout import SEPARATOR
+from qtool.engine.brokers.redis.records import text
+
+if TYPE_CHECKING:
+    from qtool.engine.brokers.redis.store import Store
+
+STRETCH = 5000
+"""Keys that are gone over in one go."""
+
+FIRST = 4000
+"""Goes of the first sweep: twenty million keys."""
+
+LATER = 20
+"""Goes of a look once there was a whole sweep: it goes on at the next one."""
+
+EVERY = 10.0
+"""Seconds between two sweeps of a keyspace that takes more than one go."""
+
+
+class Discovery:
+    """Remembers what it found between two looks: sweeping a large keyspace takes its time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cursor = 0
+        self._gone = self._length = 0
+        """How many goes this sweep has had, and the last one took."""
+        self._swept_at: float | None = None
+        """When the last sweep ended; monotonic."""
+        self._routes: dict[tuple[str, str], str] = {}
+        self._lists: set[str] = set()
+        self._coming_routes: dict[tuple[str, str], str] = {}
+        self._coming_lists: set[str] = set()
+
+    def queues(self) -> set[str]:
+        """The names of all queues."""
+        self._sweep()
+        client, layout = self._store.client, self._store.layout
+        known = client.smembers(layout.queues) | client.smembers(layout.paused)
+        return {text(name) for name in known} | set(self._routes.values()) | self._lists
+
+    def queue_of(self, exchange: str, routing_key: str) -> str:
+        """Where a message published so lies: the queue bound there, or, on the default exchange, the key itself."""
+        if not exchange:
+            return routing_key
+        return self._routes.get((exchange, routing_key)) or routing_key
+
+    # --- sweeping ------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Go over the keyspace: all of it at first, later a stretch at each look."""
+        now = self._store.clock.monotonic()
+        goes = FIRST
+        if self._swept_at is not None and not self._cursor:
+            rested = self._length == 1 or not 0 <= now - self._swept_at < EVERY
+            goes = LATER if rested else 0
+        elif self._swept_at is not None:
+            goes = LATER
+        for _ in range(goes):
+            self._go()
+            if not self._cursor:
+                self._swept_at = now
+                break
+
+    def _go(self) -> None:
+        layout = self._store.layout
+        cursor, bound, lists = self._store.scripts.run("discover", (), (self._cursor, STRETCH, layout.prefix))
+        self._cursor = int(cursor)
+        self._gone += 1
+        self._bindings([text(key) for key in bound])
+        self._unbound([text(key) for key in lists])
+        if not self._cursor:
+            self._routes, self._coming_routes = self._coming_routes, {}
+            self._lists, self._coming_lists = self._coming_lists, set()
+            self._length, self._gone = self._gone, 0
+
+    def _bindings(self, bound: list[str]) -> None:
+        if not bound:
+            return
+        with self._store.client.pipeline(transaction=False) as pipe:
+            for key in bound:
+                pipe.smembers(key)
+            every = pipe.execute()
+        for key, members in zip(bound, every, strict=True):
+            exchange = key.removeprefix(self._store.layout.bindings)
+            for member in members:
+                routing_key, _, queue = text(member).rsplit(SEPARATOR, 2)
+                if not _is_control(queue):
+                    self._coming_routes[exchange, routing_key] = queue
+
+    def _unbound(self, lists: list[str]) -> None:
+        names = {key: key.removeprefix(self._store.layout.prefix).partition(SEPARATOR)[0] for key in lists}
+        asked = [key for key in lists if not _is_control(names[key])]
+        if not asked:
+            return
+        with self._store.client.pipeline(transaction=False) as pipe:
+            for key in asked:
+                pipe.lindex(key, -1)
+            last = pipe.execute()
+        self._coming_lists |= {
+            names[key] for key, item in zip(asked, last, strict=True) if item is not None and _is_message(item)
+        }
+
+
+def _is_control(queue: str) -> bool:
+    """Whether it is one of those through which Celery's workers are asked and speak, and holds no jobs."""
+    return queue.startswith("celeryev") or queue.endswith(".pidbox")
+
+
+def _is_message(item: bytes) -> bool:
+    """Whether it is an envelope of kombu's (WIRE.md section 8)."""
+    try:
+        envelope = json.loads(item)
+    except (ValueError, RecursionError):
+        return False
+    properties = envelope.get("properties") if isinstance(envelope, dict) else None
+    return isinstance(properties, dict) and "delivery_tag" in properties and "body" in envelope

@@ -1,0 +1,56 @@
+-- with common
+-- New jobs: {id, queue, task, priority, created, due, expires, unique, key, key limit, message}; false for None.
+-- Returns, for those that stood already, their places in the batch (from 0) and the ids of what stands.
+local jobs = A[4]
+advance()
+local k = call('INCRBY', Q .. 'seq', #jobs) - #jobs
+local known, lists, ready_count, enqueued = {}, {}, {}, {}
+local index = batch('ZADD', Q .. 'jobs')
+for i, job in ipairs(jobs) do
+  local id, queue, unique, key = job[1], job[2], job[8], job[9]
+  local holder = false
+  if not call('SET', M .. id, job[11], 'NX') then
+    holder = id
+  elseif unique then
+    holder = call('GET', Q .. 'unique:' .. unique)
+    if holder then call('DEL', M .. id) else call('SET', Q .. 'unique:' .. unique, id) end
+  end
+  if holder then
+    known[#known + 1] = i - 1
+    known[#known + 1] = holder
+  else
+    k = k + 1
+    local due = job[6]
+    local number = string.format('%.0f', k)
+    if due then
+      call('HSET', J .. id, 's', 'scheduled', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'da', due)
+      call('ZADD', Q .. 'delayed', due, id)
+      call('ZADD', Q .. 'in:scheduled', number, id)
+      count(queue, nil, 'scheduled')
+    else
+      call('HSET', J .. id, 's', 'ready', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'ra', now_text)
+      local list = list_of(queue, job[4])
+      local waiting = lists[list]
+      if not waiting then waiting = batch('LPUSH', list) lists[list] = waiting end
+      one(waiting, job[11])
+      ready_count[queue] = (ready_count[queue] or 0) + 1
+    end
+    if unique then call('HSET', J .. id, 'u', unique) end
+    if key then call('HSET', J .. id, 'ck', key, 'cl', job[10]) end
+    if job[7] then
+      call('HSET', J .. id, 'xa', job[7])
+      call('ZADD', Q .. 'expiry', job[7], id)
+    end
+    two(index, number, id)
+    enqueued[queue] = (enqueued[queue] or 0) + 1
+  end
+end
+for queue, by in pairs(ready_count) do count(queue, nil, 'ready', by) end
+for queue, by in pairs(enqueued) do
+  call('SADD', Q .. 'queues', queue)
+  roll(queue, 'enqueued', by)
+  -- Also for scheduled ones: a worker asleep until the next due job may have to rise earlier.
+  ring('ready')
+end
+finish()
+return known

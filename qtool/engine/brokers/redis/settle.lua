@@ -1,0 +1,123 @@
+-- with common
+-- Ends of runs, in order. A plain success: {id, token, false, at, started at, result (Celery's), its text where that
+-- cannot tell it}. Any other: {id, token, event, at, started at, result, text, state, due, reason, error (JSON), crash,
+-- pieces of output, new message}; false for None. Returns the state each job is in now; false for one whose claim is gone.
+local items = A[4]
+advance()
+local unacked, index = batch('HDEL', P .. 'unacked'), batch('ZREM', P .. 'unacked_index')
+local running, over = batch('ZREM', Q .. 'in:running'), batch('ZADD', Q .. 'ended:succeeded')
+local states, succeeded = {}, {}
+local seconds = keep.succeeded or 0
+
+local function succeed(item)
+  local id = item[1]
+  local held = call('HMGET', J .. id, 'tok', 'q', 'u', 'ck', 'xa', 'dt', 'e', 'st', 'pr')
+  if held[1] ~= item[2] then return false end
+  local queue, at = held[2], text(item[4])
+  call('HSET', J .. id, 's', 'succeeded', 'tok', '', 'sa', text(item[5]), 'fa', at)
+  if held[7] or held[8] or held[9] then call('HDEL', J .. id, 'e', 'st', 'pr') end
+  if item[7] then call('HSET', J .. id, 'r', item[7]) end
+  local tag = held[6] or id
+  one(unacked, tag)
+  one(index, tag)
+  one(running, id)
+  two(over, at, id)
+  if held[3] and call('GET', Q .. 'unique:' .. held[3]) == id then call('DEL', Q .. 'unique:' .. held[3]) end
+  if held[5] then call('ZREM', Q .. 'expiry', id) end
+  if item[6] then
+    local key = metas .. id
+    if seconds > 0 then call('SETEX', key, seconds, item[6]) else call('SET', key, item[6]) end
+    call('PUBLISH', key, item[6])
+  end
+  if held[4] then
+    if call('HINCRBY', Q .. 'keys', held[4], -1) <= 0 then call('HDEL', Q .. 'keys', held[4]) end
+    free(held[4])
+  end
+  ring_if_limited(queue)
+  took(queue, 'run', item[4] - item[5], 1)
+  succeeded[queue] = (succeeded[queue] or 0) + 1
+  return 'succeeded'
+end
+
+local function attempted(job, event, state, at, started_at, failure)
+  call('RPUSH', Q .. 'attempts:' .. job.id, '{"attempt":' .. string.format('%.0f', job.a) .. ',"worker":'
+    .. cjson.encode(job.w or '') .. ',"started_at":' .. text(started_at) .. ',"finished_at":' .. text(at)
+    .. ',"event":' .. cjson.encode(event) .. ',"state":"' .. state .. '","error":' .. (failure or 'null') .. '}')
+end
+
+-- Where the end of its run leaves a job.
+local function arrive(job, state, at, due, message)
+  moved(job, state)
+  if FINAL[state] then
+    call('HSET', J .. job.id, 's', state, 'fa', at)
+    call('HDEL', J .. job.id, 'st', 'da')
+    ended(job, at)
+    return
+  end
+  if message then call('SET', M .. job.id, message) end
+  if job.xa then call('ZADD', Q .. 'expiry', job.xa, job.id) end
+  if state == 'ready' then
+    job.ra = tonumber(at)
+    call('HSET', J .. job.id, 's', 'ready', 'ra', at)
+    stand(job, job.ra)
+  else
+    call('HSET', J .. job.id, 's', state, 'da', text(due))
+    call('ZADD', Q .. 'delayed', text(due), job.id)
+    -- A worker asleep until the next due job may have to rise earlier.
+    ring('ready')
+  end
+end
+
+local function conclude(item)
+  local id, output = item[1], counted_off(item[13])
+  local job = load(id)
+  if not job or job.tok ~= item[2] then return false end
+  local event, at, started_at, state, due = item[3], item[4], item[5], item[8], item[9]
+  local reason, failure, meta = item[10], item[11], item[6]
+  local snoozed = event == 'snooze'
+  if job.st and not FINAL[state] then
+    -- It was asked to stop: it does not run again.
+    state, meta, reason = 'cancelled', revoked(id, 'terminated'), false
+  end
+  stopped(job)
+  call('HSET', J .. id, 'tok', '', 'sa', text(started_at))
+  call('HDEL', J .. id, 'pr', 'why')
+  if snoozed then
+    -- With the attempt goes its output: the next one bears its number.
+    drop_output(id, job.a)
+    local attempt = string.format('%.0f', job.a - 1)
+    call('HSET', J .. id, 'a', attempt)
+    if job.o and tonumber(job.o) == job.a then call('HSET', J .. id, 'o', attempt) end
+    if state == 'scheduled' then call('HDEL', J .. id, 'ra') end
+  else
+    if #output > 0 then keep_output(id, job.a, output) end
+    took(job.q, 'run', at - started_at, 1)
+    if event ~= 'cancel' then
+      if failure then call('HSET', J .. id, 'e', failure) elseif job.e then call('HDEL', J .. id, 'e') end
+    end
+    if event == 'error' then call('HSET', J .. id, 'f', string.format('%.0f', job.f + 1)) end
+    if item[12] then call('HSET', J .. id, 'cr', string.format('%.0f', job.cr + 1)) end
+    if event == 'error' or event == 'lease lost' then attempted(job, event, state, at, started_at, failure) end
+    if reason then call('HSET', J .. id, 'why', reason) end
+    if item[7] then call('HSET', J .. id, 'r', item[7]) end
+  end
+  arrive(job, state, text(at), due, item[14])
+  if meta then tell(id, state, meta) end
+  if job.ck then free(job.ck) end
+  return state
+end
+
+for i, item in ipairs(items) do
+  if item[3] then
+    states[i] = conclude(item)
+  else
+    states[i] = succeed(item)
+  end
+  if states[i] then ring('finished') end
+end
+for queue, by in pairs(succeeded) do
+  count(queue, 'running', 'succeeded', by)
+  roll(queue, 'succeeded', by)
+end
+finish()
+return states

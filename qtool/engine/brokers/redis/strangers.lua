@@ -1,0 +1,102 @@
+-- Messages that qtool did not publish, or that another consumer has put back.
+
+-- Days since the epoch of a civil date (Howard Hinnant's algorithm).
+local function days(y, m, d)
+  if m <= 2 then y = y - 1 end
+  local era = floor(y / 400)
+  local yoe = y - era * 400
+  local doy = floor((153 * (m + (m > 2 and -3 or 9)) + 2) / 5) + d - 1
+  return era * 146097 + yoe * 365 + floor(yoe / 4) - floor(yoe / 100) + doy - 719468
+end
+
+-- Seconds since the epoch in ISO 8601; without an offset it is UTC, as by Celery's default (WIRE.md section 1).
+local function seconds(said)
+  if type(said) ~= 'string' then return nil end
+  local y, mo, d, h, mi, s, rest = match(said, '^(%d%d%d%d)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):?([%d%.]*)(.*)$')
+  if not y then return nil end
+  local sign, oh, om = match(rest, '^([+-])(%d%d):?(%d*)')
+  local offset = 0
+  if sign then offset = (tonumber(oh) * 3600 + (tonumber(om) or 0) * 60) * (sign == '-' and -1 or 1) end
+  return days(tonumber(y), tonumber(mo), tonumber(d)) * 86400 + tonumber(h) * 3600 + tonumber(mi) * 60
+    + (tonumber(s) or 0) - offset
+end
+
+local function is_utf8(raw)
+  if not raw:find('[\128-\255]') then return true end
+  local rest = raw:gsub('[%z\1-\127]', ''):gsub('[\240-\244][\128-\191][\128-\191][\128-\191]', '')
+  rest = rest:gsub('[\224-\239][\128-\191][\128-\191]', ''):gsub('[\194-\223][\128-\191]', '')
+  return rest == ''
+end
+
+local function is_text(value) return type(value) == 'string' and value ~= '' end
+
+-- The message's id, task, delivery tag and what else a record needs; nil for what nobody can read.
+local function read(raw)
+  if not is_utf8(raw) then return nil end
+  local sound, message = pcall(cjson.decode, raw)
+  if not sound or type(message) ~= 'table' then return nil end
+  local headers, properties = message.headers, message.properties
+  if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
+  if not is_text(headers.id) or not is_text(headers.task) or not is_text(properties.delivery_tag) then return nil end
+  local info = type(properties.delivery_info) == 'table' and properties.delivery_info or {}
+  return {
+    id = headers.id, task = headers.task, tag = properties.delivery_tag,
+    exchange = is_text(info.exchange) and info.exchange or '',
+    route = is_text(info.routing_key) and info.routing_key or '',
+    eta = seconds(headers.eta), expires = seconds(headers.expires),
+    created = tonumber(headers['qtool.created']),
+    priority = type(properties.priority) == 'number' and properties.priority,
+    key = is_text(headers['qtool.key']) and headers['qtool.key'],
+    key_limit = tonumber(headers['qtool.key_limit']),
+    retries = tonumber(headers.retries) or 0,
+  }
+end
+
+local function park(queue, raw)
+  call('LPUSH', Q .. 'parked:' .. queue, raw)
+  call('SADD', Q .. 'queues', queue)
+end
+
+-- A record for a message taken from the list of a step (1 to 4) of a queue; the job's state is `ready`, in no list.
+local function admit(queue, step, said, raw)
+  local k = call('INCR', Q .. 'seq')
+  local p = 9 - math.min(9, math.max(0, floor(said.priority or (step - 1) * 3)))
+  local number = string.format('%.0f', k)
+  call('UNLINK', J .. said.id, Q .. 'attempts:' .. said.id)
+  call('SET', M .. said.id, raw)
+  call('HSET', J .. said.id, 's', 'ready', 'k', number, 'q', queue, 't', said.task, 'p', p, 'ra', now_text,
+    'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'f', string.format('%.0f', said.retries))
+  if said.exchange ~= '' then call('HSET', J .. said.id, 'ex', said.exchange, 'rk', said.route) end
+  if said.key then call('HSET', J .. said.id, 'ck', said.key, 'cl', said.key_limit or 1) end
+  if said.expires then
+    call('HSET', J .. said.id, 'xa', text(said.expires))
+    call('ZADD', Q .. 'expiry', text(said.expires), said.id)
+  end
+  call('ZADD', Q .. 'jobs', number, said.id)
+  call('SADD', Q .. 'queues', queue)
+  count(queue, nil, 'ready')
+  roll(queue, 'enqueued', 1)
+  local job = load(said.id)
+  if said.expires and said.expires <= now then
+    moved(job, 'expired')
+    call('HSET', J .. job.id, 's', 'expired', 'fa', now_text)
+    ended(job, now)
+    tell(job.id, 'expired', revoked(job.id, 'expired'))
+    return nil
+  end
+  if said.eta and said.eta > now then
+    moved(job, 'scheduled')
+    call('HSET', J .. job.id, 's', 'scheduled', 'da', text(said.eta))
+    call('ZADD', Q .. 'delayed', text(said.eta), job.id)
+    ring('ready')
+    return nil
+  end
+  return job
+end
+
+-- Forget a finished run of the same id: a new message was published under it.
+local function succeed_by(job)
+  moved(job, nil)
+  call('ZREM', Q .. 'jobs', job.id)
+  call('UNLINK', J .. job.id, M .. job.id)
+end

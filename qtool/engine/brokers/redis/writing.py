@@ -1,0 +1,83 @@
+"""What goes to the server of runs: their ends and their output. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from qtool.engine.celery.results import settled
+from qtool.engine.output import HEAD, TAIL, bound, size
+from qtool.engine.states import Event, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtool.engine.job import Chunk, Failure, Report, Settlement
+
+PIECE = 16 * 1024
+"""Bytes of output that are kept or dropped together, at most."""
+
+NULL = "null"
+
+
+def pieces(chunks: Sequence[Chunk]) -> list[bytes]:
+    """Output as it is kept: ``<stream> <offset>\\n<bytes>``, cut so that little more than the bound is."""
+    if not chunks:
+        return []
+    kept: Sequence[Chunk] = bound(chunks) if size(chunks) > HEAD + TAIL else chunks
+    return [
+        f"{stream} {offset + at}\n".encode() + data[at : at + PIECE]
+        for stream, offset, data in kept
+        for at in range(0, max(1, len(data)), PIECE)
+    ]
+
+
+def error_text(error: Failure) -> str:
+    """An error as JSON in ASCII, so that any text survives."""
+    said = {name: value for name in error.__slots__ if (value := getattr(error, name)) is not None}
+    return json.dumps(said)
+
+
+def ending(settlement: Settlement, raw: list[bytes]) -> tuple[Any, ...]:
+    """What ``settle.lua`` takes; the output goes to the end of ``raw``."""
+    lease, result = settlement.lease, settlement.result
+    meta = settled(settlement)
+    text: str | bool = meta.decode() if meta is not None else False
+    told = NULL if result == NULL else False
+    if settlement.state is State.SUCCEEDED and not settlement.output:
+        return (lease.id, str(lease.token), False, settlement.at, settlement.started_at, text, told)
+    written = 0
+    if settlement.event is not Event.SNOOZE:
+        output = pieces(settlement.output)
+        raw += output
+        written = len(output)
+    return (
+        lease.id,
+        str(lease.token),
+        settlement.event,
+        settlement.at,
+        settlement.started_at,
+        text,
+        told,
+        settlement.state,
+        settlement.due_at if settlement.due_at is not None else False,
+        settlement.reason or False,
+        error_text(settlement.failure) if settlement.failure is not None else False,
+        settlement.crash,
+        written,
+        False,
+    )
+
+
+def reporting(report: Report, raw: list[bytes]) -> tuple[Any, ...]:
+    """What ``report.lua`` takes; the output goes to the end of ``raw``."""
+    output = pieces(report.output)
+    raw += output
+    message = report.message
+    return (
+        report.lease.id,
+        str(report.lease.token),
+        report.progress if report.progress is not None else False,
+        message.encode("utf-8", "backslashreplace").decode() if message is not None else False,
+        len(output),
+    )
