@@ -31,7 +31,18 @@ class LogLine(NamedTuple):
     @property
     def plain(self) -> str:
         """Without colours."""
-        return _COLOUR.sub("", self.text)
+        return _COLOUR.sub("", self.text) if "\x1b" in self.text else self.text
+
+
+class Written(NamedTuple):
+    """What an attempt has written, as far as it is here."""
+
+    attempt: int | None = None
+    lines: tuple[LogLine, ...] = ()
+
+    def text(self) -> str:
+        """All lines, without colours."""
+        return "".join(f"{line.plain}\n" for line in self.lines if line.stream != "gap")
 
 
 class Tail:
@@ -105,4 +116,24 @@ class Tail:
 
     def text(self) -> str:
         """All lines, without colours."""
-        return "".join(f"{line.plain}\n" for line in self.lines if line.stream != "gap")
+        return Written(self.attempt, tuple(self.lines)).text()
+
+
+class Tails:
+    """The output of the attempt that is looked at, made to lines where it is read: thousands of them may come at a
+    time, and who draws must not wait for that. For one thread.
+    """
+
+    def __init__(self) -> None:
+        self.tail = Tail()
+        self.written = Written()
+        """The same one as long as nothing is new."""
+
+    def take(self, attempt: int | None, chunks: Iterable[Chunk]) -> Written:
+        """What the attempt has written by now."""
+        other = attempt != self.tail.attempt
+        if other:
+            self.tail = Tail(attempt)
+        if self.tail.feed(chunks) or other:
+            self.written = Written(attempt, tuple(self.tail.lines))
+        return self.written

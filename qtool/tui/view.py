@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widgets import Input
 
 from qtool.tui import acts
 from qtool.tui.lists import ask_columns, ask_order, dress, list_of, orders, sort
@@ -121,6 +122,10 @@ class View(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether a key does something here: what cannot apply to what is under the cursor is not offered."""
+        # These come before all else, so that a burst of keys after them is typed where it is meant to be; but who
+        # types writes these characters too.
+        if action in ("filter", "find") and isinstance(self.focused, Input):
+            return False
         return action != "act" or acts.applies(self, str(parameters[0]))
 
     def refuses(self, action: str) -> bool:

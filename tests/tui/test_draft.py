@@ -8,10 +8,11 @@ import pytest
 
 from qtool.engine.brokers.memory import open_memory
 from qtool.engine.clock import ManualClock
+from qtool.engine.codec import MAX_PAYLOAD
 from qtool.engine.job import UNSAID, Done, Fail, Failure, Job, JobInfo, Lease, Policy, Retry
 from qtool.engine.policy import decide
 from qtool.engine.states import State
-from qtool.errors import BrokerError, UsageError
+from qtool.errors import BrokerError, PayloadTooLarge, UsageError
 from qtool.tui.draft import made, plan, texts, wrongs
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Scene:
 
     def end(self, lease: Lease, outcome: Any) -> None:
         now = self.clock.now()
-        settled = decide(lease, outcome, UNSAID, now=now, started_at=now, random=lambda: 0.5)
+        settled = decide(lease, outcome, Policy(retries=3), now=now, started_at=now, random=lambda: 0.5)
         assert self.adapter.broker.settle([settled]) != [None]
 
     def dead(self, id: str) -> JobInfo:
@@ -106,7 +107,7 @@ def changes(told: list[Step]) -> list[tuple[State | None, State | None]]:
 
 
 def test_a_form_that_nobody_touches_makes_the_same_job_again(scene: Scene) -> None:
-    policy = Policy(retries=3, backoff=1.5, backoff_cap=60.0, timeout=90.0, grace=5.0, jitter=False, on_crash="dead")
+    policy = Policy(retries=3, backoff=1.5, backoff_cap=60.0, timeout=3661.5, grace=5.0, jitter=False, on_crash="dead")
     said: dict[str, Any] = {
         "args": (1, "é"), "kwargs": {"vip": True}, "queue": "pay", "priority": 7, "run_at": NOW + 60, "unique": "one",
         "expires_at": NOW + 3600, "key": "ann", "key_limit": 2, "tags": {"team": "post"}, "parents": (),
@@ -117,6 +118,12 @@ def test_a_form_that_nobody_touches_makes_the_same_job_again(scene: Scene) -> No
     assert {name: getattr(copy, name) for name in said} == said
     assert (copy.task, copy.created_at) == ("shop.pay", NOW)
     assert copy.id != job.id
+
+
+def test_a_payload_that_is_too_large_is_refused_before_anything_is_done(scene: Scene) -> None:
+    job = scene.add("original")
+    with pytest.raises(PayloadTooLarge):
+        made(texts(job, NOW) | {"args": f'["{"x" * (MAX_PAYLOAD + 1)}"]'}, job, NOW)
 
 
 def test_what_a_job_does_not_say_is_left_to_the_task(scene: Scene) -> None:
@@ -227,6 +234,26 @@ def test_an_original_that_had_to_wait_is_not_put_back_to_run_at_once(scene: Scen
     assert "the disk is full" in wrong
     assert "stays cancelled" in wrong
     assert "at once" in wrong
+
+
+def test_an_original_that_waited_for_its_next_attempt_is_put_back(scene: Scene) -> None:
+    scene.add("original", policy=Policy(retries=3))
+    scene.end(scene.start(), Retry(Failure(type="E", message="no"), in_=60.0))
+    job = scene.get("original")
+    assert "is put back" in scene.edit_plan(job).happens
+    _, wrong = carried(scene.edit(job, adapter=scene.broken("broker", enqueue=refuses)))
+    assert scene.get("original").state is State.READY
+    assert "The original was put back." in wrong
+
+
+def test_what_has_become_due_while_the_form_was_open_is_edited_all_the_same(scene: Scene) -> None:
+    job = scene.add("original", run_at=NOW + 60)
+    steps = scene.edit(job)
+    scene.clock.advance(61)
+    scene.adapter.broker.maintain()
+    assert scene.get("original").state is State.READY
+    assert carried(steps)[1] == ""
+    assert scene.jobs() == {"original": "cancelled", "copy": "ready"}
 
 
 def test_an_original_that_cannot_be_put_back_is_not_said_to_be(scene: Scene) -> None:
@@ -355,7 +382,7 @@ def test_what_was_changed_while_the_form_was_open_is_left_as_it_is(
 
 @pytest.mark.parametrize("outcome", ["succeeds", "is tried again"])
 def test_what_ran_and_does_no_more_is_not_done_twice(scene: Scene, outcome: str) -> None:
-    scene.add("original")
+    scene.add("original", policy=Policy(retries=3))
     lease = scene.start()
     steps = scene.edit(scene.get("original"))
     scene.end(lease, Done("1") if outcome == "succeeds" else Retry(Failure(type="E", message="no"), in_=60.0))

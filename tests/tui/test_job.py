@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input
 
 from qtool.engine.job import UNSAID, Chunk, Done, Policy, Report
@@ -15,6 +17,7 @@ from qtool.tui.detail import printed
 from qtool.tui.frame import text_of
 from qtool.tui.screens.job import Job
 from qtool.tui.screens.save import Save, write_new
+from qtool.tui.tail import Tail
 from qtool.tui.widgets.findline import FindLine
 from qtool.views.jobs import JobDetail
 from tests.tui.conftest import SIZES, compare, settled
@@ -168,6 +171,42 @@ def test_the_log_is_followed_searched_and_copied_with_its_colours_gone(stage: St
         assert [line.plain for line in lines.lines] == ["connecting", "refused"]
         await pilot.press("right_square_bracket")
         await settled(pilot, lambda: len(lines.lines) == 305)
+
+    stage.drive(look)
+
+
+def test_what_is_typed_in_one_burst_after_the_slash_is_looked_for(stage: Stage) -> None:
+    """As over a slow line: the keys are there before anything could be drawn. None of them may act."""
+    id, _ = perform(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        screen = await opened(pilot, id, "log")
+        for key in ("slash", *"SeRveR", "enter"):
+            pilot.app.post_message(Key(key, key if len(key) == 1 else "/" if key == "slash" else None))
+        await settled(pilot, lambda: screen.panes.pane().current.plain == "slow server")
+        assert pilot.app.screen is screen
+
+    stage.drive(look)
+
+
+def test_no_line_of_output_is_made_in_the_thread_that_draws(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task may write tens of thousands of lines a second: keys would wait for them."""
+    id, lease = perform(stage)
+    where: set[threading.Thread] = set()
+    feed = Tail.feed
+
+    def watched(tail: Tail, chunks: Any) -> bool:
+        where.add(threading.current_thread())
+        return feed(tail, chunks)
+
+    monkeypatch.setattr(Tail, "feed", watched)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await opened(pilot, id, "log")
+        write(stage, lease, ("stdout", b"".join(b"letter %d\n" % n for n in range(300))), at=STILL_GREEN)
+        await settled(pilot, lambda: "letter 299" in text_of(pilot.app))
+        assert where
+        assert threading.current_thread() not in where
 
     stage.drive(look)
 

@@ -43,7 +43,7 @@ class Dead(View):
     MODE = "dead"
     AUTO_FOCUS = "#groups"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="dead.filter"),
+        Binding("slash", "filter", "Filter", id="dead.filter", priority=True),
         Binding("z", "zoom", "Hour, day, month", id="dead.zoom"),
         Binding("escape", "back", "Back", show=False, id="dead.back"),
     ]

@@ -31,7 +31,7 @@ class Events(View):
     MODE = "events"
     AUTO_FOCUS = "#events"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="events.filter"),
+        Binding("slash", "filter", "Filter", id="events.filter", priority=True),
         Binding("d", "describe", "Describe", show=False, id="events.describe"),
         Binding("escape", "back", "Back", show=False, id="events.back"),
     ]

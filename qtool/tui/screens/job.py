@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -9,6 +10,7 @@ from textual.binding import Binding, BindingType
 from qtool.engine.states import State
 from qtool.output import clean
 from qtool.tui.detail import Detail, Wanted, look
+from qtool.tui.tail import Tails, Written
 from qtool.tui.targets import Targets, one_job
 from qtool.tui.view import View
 from qtool.tui.widgets import jobtext
@@ -20,7 +22,7 @@ from qtool.views.jobs import JobDetail
 from qtool.views.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.text import Text
     from textual.widget import Widget
@@ -41,7 +43,7 @@ class Job(View):
         Binding("v", "pane('result')", "Value or error", show=False, id="job.result"),
         Binding("l", "pane('log')", "Log", id="job.log"),
         Binding("t", "pane('attempts')", "Attempts over time", show=False, id="job.attempts"),
-        Binding("slash,f", "find", "Find", id="job.find"),
+        Binding("slash,f", "find", "Find", id="job.find", priority=True),
         Binding("n", "again(1)", "The next that was found", show=False, id="job.next"),
         Binding("N", "again(-1)", "The one found before", show=False, id="job.previous"),
         Binding("w", "follow", "Follow the log or not", show=False, id="job.follow"),
@@ -65,6 +67,7 @@ class Job(View):
         self._attempt: int | None = None
         """Whose log is wanted; None for that of the last one."""
         self._word = ""
+        self._tails = Tails()
 
     # --- around it -----------------------------------------------------------------------------------
 
@@ -88,18 +91,17 @@ class Job(View):
     def seen(self) -> None:
         if self.store.frozen and self.panes.row is not None:
             return
-        tail = self.panes.tail
-        wanted = Wanted(id=self._job_id, attempt=self._attempt, had=tail.attempt, offset=tail.offset, end=self._end)
-        self.ask(f"detail.{self._job_id}", lambda adapter: _see(adapter, wanted), self._take)
+        wanted = partial(Wanted, id=self._job_id, attempt=self._attempt, end=self._end)
+        self.ask(f"detail.{self._job_id}", partial(_see, wanted, self._tails), self._take)
 
     def _take(self, answer: Answer) -> None:
         self._wrong = str(answer.error) if answer.error is not None else None
         self.asked = True
         if answer.error is None:
-            detail, error, row = answer.value
+            detail, error, row, written = answer.value
             self._gone = row is None
             if row is not None:
-                self.panes.take(detail, row, error, self.top.clock.now())
+                self.panes.take(detail, row, error, written, self.top.clock.now())
                 self._end = detail.end
         self._tell()
 
@@ -179,11 +181,15 @@ class Job(View):
             self.app.push_screen(Save(f"Export {name}", f"{short(self._job_id)}.{suffix}", text))
 
 
-def _see(adapter: Adapter, wanted: Wanted) -> tuple[Detail, Sequence[Text], JobDetail | None]:
+def _see(
+    wanted: Callable[..., Wanted], tails: Tails, adapter: Adapter
+) -> tuple[Detail, Sequence[Text], JobDetail | None, Written]:
     """What there is, with what takes a while to make ready for drawing."""
-    detail = look(adapter, wanted)
+    asked = wanted(had=tails.tail.attempt, offset=tails.tail.offset)
+    detail = look(adapter, asked)
     if detail.job is None:
-        return detail, (), None
+        return detail, (), None, tails.written
     row = JobDetail.with_attempts(detail.job, list(detail.attempts))
-    error = row.error if detail.end != wanted.end and detail.job.state is not State.SUCCEEDED else None
-    return detail, jobtext.error_lines(error) if error is not None else (), row
+    error = row.error if detail.end != asked.end and detail.job.state is not State.SUCCEEDED else None
+    lines = jobtext.error_lines(error) if error is not None else ()
+    return detail, lines, row, tails.take(detail.attempt, detail.chunks)

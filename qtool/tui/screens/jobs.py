@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from qtool.engine.filter import parse, quote
 from qtool.output import clean
@@ -162,13 +161,6 @@ class Jobs(View):
         self.query_one("#filter", FilterLine).tell(self._text, left, f"{more}{count} {jobs} ")
 
     # --- keys ----------------------------------------------------------------------------------------
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # These come before all else, so that a burst of keys after them is typed where it is meant to be; but who
-        # types writes these characters too.
-        if action in ("filter", "find") and isinstance(self.focused, Input):
-            return False
-        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         self.query_one("#filter", FilterLine).edit()

@@ -11,7 +11,7 @@ from textual.message import Message
 from qtool.engine.states import FINAL, State
 from qtool.tui.detail import Detail, Fact, envelope, facts_of, printed
 from qtool.tui.runs import Bar, bars
-from qtool.tui.tail import LogLine, Tail
+from qtool.tui.tail import LogLine, Written
 from qtool.tui.tree import Branch, Tree, text_of_value
 from qtool.tui.widgets import jobtext
 from qtool.tui.widgets.reader import Reader
@@ -48,7 +48,7 @@ class JobPanes(Horizontal):
         super().__init__(id=id)
         self.front = front
         """The pane in front."""
-        self.tail = Tail()
+        self.written = Written()
         self.row: JobDetail | None = None
         self._beside = "payload"
         self._detail: Detail | None = None
@@ -85,8 +85,8 @@ class JobPanes(Horizontal):
 
     # --- what they show ------------------------------------------------------------------------------
 
-    def take(self, detail: Detail, row: JobDetail, error: Sequence[Text], now: float) -> None:
-        """Show what there is now; ``error``: what went wrong, made ready to be drawn."""
+    def take(self, detail: Detail, row: JobDetail, error: Sequence[Text], written: Written, now: float) -> None:
+        """Show what there is now; ``error``: what went wrong, made ready to be drawn; ``written``: its output."""
         job, before = detail.job, self._detail
         assert job is not None
         self.row, self._detail = row, detail
@@ -98,12 +98,11 @@ class JobPanes(Horizontal):
             if detail.result is not None and detail.result.state is State.SUCCEEDED:
                 self._result = Tree("result", json.loads(detail.result.value or "null"))
             self.pane("result").show(self._result.lines() if self._result is not None else self._error)
-        if detail.attempt != self.tail.attempt:
-            self.tail = Tail(detail.attempt)
+        if written.attempt != self.written.attempt:
             self.pane("log").show(())
-        if self.tail.feed(detail.chunks):
-            # A copy: what is shown must not change before it is drawn anew.
-            self.pane("log").show(tuple(self.tail.lines))
+        if written is not self.written:
+            self.written = written
+            self.pane("log").show(written.lines)
         # Both say how long ago something was.
         self.pane("facts").show(facts_of(row))
         self.pane("attempts").show(bars(job, detail.attempts, now))
@@ -125,7 +124,7 @@ class JobPanes(Horizontal):
     def note(self) -> str:
         """Whose log it is."""
         followed = ", followed" if self.pane("log").follow else ""
-        return f"log of attempt {self.tail.attempt}{followed}" if self.tail.attempt else ""
+        return f"log of attempt {self.written.attempt}{followed}" if self.written.attempt else ""
 
     # --- lines that lead on --------------------------------------------------------------------------
 
@@ -167,7 +166,7 @@ class JobPanes(Horizontal):
             whole = not line.path and self.front == "payload"
             return ("the job", printed(row)) if whole else (line.label, text_of_value(line.value))
         if isinstance(line, LogLine):
-            return "the log", self.tail.text()
+            return "the log", self.written.text()
         if isinstance(line, Bar):
             return "the attempt", line.run.error or line.run.how
         if self.front == "result" and row.error is not None:
@@ -178,4 +177,6 @@ class JobPanes(Horizontal):
         """The log where it is in front, else the job: what it is called, the end of its file's name, and all of it."""
         if self.row is None:
             return None
-        return ("the log", "log", self.tail.text()) if self.front == "log" else ("the job", "json", printed(self.row))
+        return (
+            ("the log", "log", self.written.text()) if self.front == "log" else ("the job", "json", printed(self.row))
+        )
