@@ -93,6 +93,8 @@ def test_the_result_of_what_has_ended_is_deleted_and_cannot_be_run_again(celery:
     with celery.worker():
         result = celery.app.send_task("proj.boom")
         until(result.failed)
+        # Acknowledged after its end.
+        until(lambda: celery.server.hlen(f"{celery.prefix}unacked") == 0)
     assert told(celery.adapter.operator.retry([result.id])) == [(State.DEAD, State.DEAD)]
     assert told(celery.adapter.operator.cancel([result.id])) == [(State.DEAD, State.DEAD)]
     assert told(celery.adapter.operator.delete([result.id])) == [(State.DEAD, None)]

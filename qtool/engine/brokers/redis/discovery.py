@@ -6,22 +6,25 @@ import json
 from typing import TYPE_CHECKING
 
 from qtool.engine.brokers.redis.layout import SEPARATOR
-from qtool.engine.brokers.redis.records import text
+from qtool.engine.brokers.redis.records import literal, text
 
 if TYPE_CHECKING:
     from qtool.engine.brokers.redis.store import Store
 
-STRETCH = 5000
+STRETCH = 10_000
 """Keys that are gone over in one go."""
 
-FIRST = 4000
+FIRST = 2000
 """Goes of the first sweep: twenty million keys."""
 
-LATER = 20
+LATER = 10
 """Goes of a look once there was a whole sweep: it goes on at the next one."""
 
 EVERY = 10.0
 """Seconds between two sweeps of a keyspace that takes more than one go."""
+
+SMALL = 100_000
+"""Keys up to which lists are looked at that nothing binds: what kind each key is has to be asked."""
 
 
 class Discovery:
@@ -30,6 +33,7 @@ class Discovery:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cursor = 0
+        self._small = True
         self._gone = self._length = 0
         """How many goes this sweep has had, and the last one took."""
         self._swept_at: float | None = None
@@ -70,12 +74,18 @@ class Discovery:
                 break
 
     def _go(self) -> None:
-        layout = self._store.layout
-        cursor, bound, lists = self._store.scripts.run("discover", (), (self._cursor, STRETCH, layout.prefix))
+        client, layout = self._store.client, self._store.layout
+        if self._cursor == 0:
+            self._small = int(client.dbsize()) <= SMALL
+        if self._small:
+            said = (self._cursor, STRETCH, layout.prefix)
+            cursor, bound, lists = self._store.scripts.run("discover", (), said)
+            self._unbound([text(key) for key in lists])
+        else:
+            cursor, bound = client.scan(self._cursor, f"{literal(layout.bindings)}*", STRETCH)
+        self._bindings([text(key) for key in bound])
         self._cursor = int(cursor)
         self._gone += 1
-        self._bindings([text(key) for key in bound])
-        self._unbound([text(key) for key in lists])
         if not self._cursor:
             self._routes, self._coming_routes = self._coming_routes, {}
             self._lists, self._coming_lists = self._coming_lists, set()

@@ -221,8 +221,12 @@ class Foreign:
             # Such an id is made of the message: no search in the server finds it.
             yield from (each for each in self.walk() if _fits(each.seen.id, wanted, prefix))
             return
+        ours: dict[str, bool] = {}
         for place in self.places():
-            yield from self._sought(place, wanted, prefix)
+            if place.state is State.READY and place.queue not in ours:
+                ours[place.queue] = self._ours_only(place.queue)
+            if not ours.get(place.queue):
+                yield from self._sought(place, wanted, prefix)
 
     def _sought(self, place: Place, wanted: Collection[str], prefix: bool) -> Iterator[Found]:
         if not place.queue:

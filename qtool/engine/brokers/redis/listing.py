@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import heapq
-import re
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.brokers.redis.records import Record, job_info, pairs, text
+from qtool.engine.brokers.redis.records import Record, job_info, literal, pairs, text
 from qtool.engine.brokers.redis.seen import info
 from qtool.engine.celery.results import decode_result
 from qtool.engine.states import State
@@ -76,9 +75,9 @@ class Listing:
     def beginning(self, prefix: str) -> Iterator[str]:
         """Ids of records and of Celery's results that begin so; one may come twice."""
         client, layout = self._store.client, self._store.layout
-        for id, _ in client.zscan_iter(layout.jobs, f"{_literal(prefix)}*", LOOKED_AT):
+        for id, _ in client.zscan_iter(layout.jobs, f"{literal(prefix)}*", LOOKED_AT):
             yield text(id)
-        for key in client.scan_iter(f"{_literal(layout.results + prefix)}*", LOOKED_AT):
+        for key in client.scan_iter(f"{literal(layout.results + prefix)}*", LOOKED_AT):
             yield text(key).removeprefix(layout.results)
 
     # --- by key --------------------------------------------------------------------------------------
@@ -188,8 +187,3 @@ def _meta(raw: bytes | str | None) -> Meta | None:
         return decode_result(raw)
     except Undecodable:
         return None
-
-
-def _literal(prefix: str) -> str:
-    """For a pattern of the server's: what would be special there is not."""
-    return re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)

@@ -16,6 +16,7 @@ from qtool.engine.brokers.redis.saying import listed
 from qtool.engine.brokers.redis.seen import ended, info
 from qtool.engine.brokers.redis.standing import Standing, Standings
 from qtool.engine.rollup import RATE_WINDOW, Tally, gather
+from qtool.engine.slate import is_abandoned
 from qtool.engine.states import FINAL
 from qtool.errors import AmbiguousJob, UnknownJob
 
@@ -63,13 +64,16 @@ class RedisInspector:
     def _workers(self) -> Iterator[WorkerInfo]:
         client, layout = self._store.client, self._store.layout
         ids = sorted(text(id) for id in client.smembers(layout.workers))
+        if not ids:
+            return
+        slates = self._store.slates_here()
         with client.pipeline(transaction=False) as pipe:
             for id in ids:
                 pipe.hget(layout.worker(id), "info")
             said = pipe.execute()
-        for raw in said:
+        for id, raw in zip(ids, said, strict=True):
             if raw:
-                yield worker(raw, gone=False)
+                yield worker(raw, gone=slates is not None and is_abandoned(f"{slates}/{id}"))
 
     # --- history -------------------------------------------------------------------------------------
 

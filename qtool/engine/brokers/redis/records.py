@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,11 @@ def taken(state: bytes, meta: Meta | None) -> Meta | None:
     if state != b"ready" or meta is None or meta.state in (State.READY, State.RETRY):
         return None
     return meta
+
+
+def literal(prefix: str) -> str:
+    """For a pattern of the server's: what would be special there is not."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)
 
 
 class Record(Value):

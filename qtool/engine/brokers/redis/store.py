@@ -66,12 +66,19 @@ class Store:
         """
         return self._hello()[1] + self.up()
 
+    def slates_here(self) -> str | None:
+        """Where this host's workers have their slates, if any ever had one. Raises redis-py's errors."""
+        if self._known is not None:
+            return _slates(self._known[0])
+        id: Any = self.client.get(f"{self.layout.own}id")
+        return _slates(id.decode()) if id is not None else None
+
     def slates(self) -> str:
         """The directory of the slates of this host's workers on this database; made if it is not there.
 
         Raises BrokerError.
         """
-        path = f"{_runtime()}/redis-{self._hello()[0]}"
+        path = _slates(self._hello()[0])
         try:
             os.makedirs(path, 0o700, exist_ok=True)
             owner = os.stat(os.path.dirname(path)).st_uid
@@ -85,6 +92,10 @@ class Store:
     def close(self) -> None:
         """Hang up."""
         self.client.close()
+
+
+def _slates(id: str) -> str:
+    return f"{_runtime()}/redis-{id}"
 
 
 def _runtime() -> str:

@@ -1,0 +1,99 @@
+"""Jobs of qtool's that a worker of Celery's took: seen where they are, though nobody has told their records."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtool.engine.filter import parse
+from qtool.engine.job import Job
+from qtool.engine.states import Reason, State
+from tests.redis.conftest import until
+
+if TYPE_CHECKING:
+    from qtool.engine.job import JobInfo
+    from tests.redis.conftest import Deployment
+
+
+def put(celery: Deployment, id: str, task: str, *args: object) -> None:
+    job = Job(id=id, task=task, args=args, queue="celery", created_at=time.time())
+    celery.adapter.broker.enqueue([job])
+
+
+def get(celery: Deployment, id: str) -> JobInfo:
+    (found,) = celery.inspector.get([id])
+    assert found is not None
+    return found
+
+
+def state_of_result(celery: Deployment, id: str) -> State | None:
+    (result,) = celery.results.results([id])
+    return result.state if result is not None else None
+
+
+def test_they_end_where_celery_says(celery: Deployment) -> None:
+    put(celery, "good", "proj.add", 2, 3)
+    put(celery, "bad", "proj.boom")
+    put(celery, "waits", "proj.add", 1, 1)
+    assert get(celery, "good").state is State.READY
+    with celery.worker():
+        until(
+            lambda: state_of_result(celery, "bad") is State.DEAD and state_of_result(celery, "good") is not State.READY
+        )
+    fine, broken = celery.results.results(["good", "bad"])
+    assert fine is not None
+    assert broken is not None
+    assert (fine.state, fine.value, fine.error) == (State.SUCCEEDED, "5", None)
+    assert (broken.reason, str(broken.error)) == (Reason.FAILED, "ValueError: boom")
+    job = get(celery, "good")
+    assert (job.state, job.attempt, job.error) == (State.SUCCEEDED, 1, None)
+    assert job.finished_at is not None
+    assert get(celery, "bad").error == broken.error
+    assert {job.id: job.state for job in celery.inspector.browse().jobs}["bad"] is State.DEAD
+    assert "good" not in {job.id for job in celery.inspector.browse(parse("state:ready")).jobs}
+
+
+def test_while_they_run_they_run(celery: Deployment) -> None:
+    with celery.worker():
+        put(celery, "long", "proj.sleep", 60)
+        until(lambda: celery.server.hlen(f"{celery.prefix}unacked") == 1)
+        assert get(celery, "long").state is State.RUNNING
+        (queue,) = celery.inspector.snapshot().queues
+        assert {state: n for state, n in queue.counts.items() if n} == {State.RUNNING: 1}
+        put(celery, "next", "proj.add", 1, 1)
+        assert get(celery, "next").state is State.READY
+        assert celery.inspector.count() == 2
+
+
+def test_records_and_messages_are_one_listing(celery: Deployment) -> None:
+    mine = [f"mine-{n}" for n in range(5)]
+    for id in mine:
+        put(celery, id, "proj.add", 1, 1)
+    theirs = [celery.send("proj.add", n, 1) for n in range(5)]
+    whole = celery.inspector.browse()
+    assert [job.id for job in whole.jobs] == mine[::-1] + theirs[::-1]
+    oldest = celery.inspector.browse(oldest_first=True)
+    assert [job.id for job in oldest.jobs] == theirs + mine
+    for oldest_first, expected in ((False, whole.keys), (True, oldest.keys)):
+        keys: list[int] = []
+        after = None
+        while True:
+            page = celery.inspector.browse(limit=3, after=after, oldest_first=oldest_first)
+            keys += page.keys
+            after = page.next
+            if after is None:
+                break
+        assert tuple(keys) == expected
+    (queue,) = celery.inspector.snapshot().queues
+    assert queue.counts[State.READY] == celery.inspector.count() == 10
+
+
+def test_a_long_queue_of_records_hides_no_message(celery: Deployment) -> None:
+    """Which is not gone through for messages, unless its counters or its ends show that there are some."""
+    jobs = [Job(id=f"mine-{n}", task="t", queue="celery", created_at=time.time()) for n in range(1500)]
+    celery.adapter.broker.enqueue(jobs[:700])
+    strange = celery.send("proj.add", 1, 1)
+    celery.adapter.broker.enqueue(jobs[700:])
+    assert celery.inspector.browse(oldest_first=True, limit=1).jobs[0].id == strange
+    assert celery.inspector.browse(parse("task:proj.add")).jobs[0].id == strange
+    assert celery.inspector.find(strange[:9]) == strange
