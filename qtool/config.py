@@ -46,6 +46,15 @@ from qtool.errors import BadConfig, BrokerNotNamed, ReadOnlyContext, UsageError
 if TYPE_CHECKING:
     from qtool.engine.broker import Adapter
 
+CELERYS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
+"""Schemes of brokers on which Celery's workers may stand beside ours."""
+
+CELERY_QUEUE = "celery"
+"""Where a Celery worker looks unless it is told otherwise (its ``task_default_queue``)."""
+
+_OWN_TASKS = "qtool."
+"""Commands and the like: a Celery worker that found one would throw it away."""
+
 
 class Route(Value):
     """Where jobs of a task go unless enqueue says otherwise."""
@@ -145,12 +154,20 @@ class Settings(Value, kw_only=True):
     """The configuration file, whether it exists or not."""
 
     def route(self, task: str) -> Route | None:
-        """The first route whose pattern matches ``task``."""
-        if not self.routes:
-            return None
-        from fnmatch import fnmatchcase
+        """The first route whose pattern matches ``task``.
 
-        return next((route for route in self.routes if fnmatchcase(task, route.pattern)), None)
+        Where the broker is Celery's too, the tasks of others go to Celery's own queue unless a route names one.
+        """
+        found = None
+        if self.routes:
+            from fnmatch import fnmatchcase
+
+            found = next((route for route in self.routes if fnmatchcase(task, route.pattern)), None)
+        if (found is not None and found.queue is not None) or task.startswith(_OWN_TASKS):
+            return found
+        if self.broker.partition(":")[0] not in CELERYS:
+            return found
+        return Route(pattern="*", queue=CELERY_QUEUE, priority=found.priority if found else None)
 
 
 def load_settings(

@@ -82,6 +82,7 @@ def settled(
         of=message,
         children=children,
         stopped=settlement.event is Event.CANCEL,
+        task=settlement.lease.task,
     )
 
 
@@ -96,6 +97,7 @@ def ended(
     of: Message | None = None,
     children: Sequence[Child] = _NO_CHILDREN,
     stopped: bool = False,
+    task: str = "",
 ) -> bytes | None:
     """What a job in ``state`` leaves for Celery's clients. None where they want no result, or where it goes on.
 
@@ -107,13 +109,21 @@ def ended(
     if state is State.SUCCEEDED:
         return _meta(id, "SUCCESS", value or "null", "null", at, children, more)
     if state is State.CANCELLED:
-        return _meta(id, "REVOKED", _revoked("terminated" if stopped else "revoked"), "null", at, children, more)
+        return _meta(
+            id,
+            "REVOKED",
+            json.dumps(revoked_exception("terminated" if stopped else "revoked")),
+            "null",
+            at,
+            children,
+            more,
+        )
     if state is State.EXPIRED:
-        return _meta(id, "REVOKED", _revoked("expired"), "null", at, children, more)
+        return _meta(id, "REVOKED", json.dumps(revoked_exception("expired")), "null", at, children, more)
     if state not in (State.DEAD, State.RETRY):
         return None
     failure = error or Failure(type="Exception", message=str(reason or ""))
-    what = json.dumps(exception_of(failure, reason, of))
+    what = json.dumps(exception_of(failure, reason, of, task))
     trace = _quoted(failure.traceback) if failure.traceback else "null"
     if state is State.RETRY:
         # What is to be retried is its own child, as Celery has it.
@@ -159,14 +169,15 @@ def _context(of: Message | None) -> str:
     return "".join(f',"{name}":{json.dumps(value)}' for name, value in said if value)
 
 
-def _revoked(how: str) -> str:
-    return f'{{"exc_type":"TaskRevokedError","exc_message":["{how}"],"exc_module":"celery.exceptions"}}'
+def revoked_exception(how: str) -> dict[str, Any]:
+    """``revoked``, ``terminated`` or ``expired`` as Celery writes it."""
+    return _exception("TaskRevokedError", [how], "celery.exceptions")
 
 
 _SECONDS = re.compile(r"([0-9.e+]+) s\b")
 
 
-def exception_of(failure: Failure, reason: Reason | None, of: Message | None = None) -> dict[str, Any]:
+def exception_of(failure: Failure, reason: Reason | None, of: Message | None = None, task: str = "") -> dict[str, Any]:
     """The error as Celery writes exceptions; what is qtool's own has the name that Celery gives the like."""
     if reason is Reason.TIMEOUT or failure.type == "JobTimeout":
         soft = of is None or of.timelimit[0] is None or of.timelimit[1] is not None
@@ -175,7 +186,7 @@ def exception_of(failure: Failure, reason: Reason | None, of: Message | None = N
         found = _SECONDS.search(failure.message)
         return _exception("TimeLimitExceeded", [float(found[1]) if found else failure.message], "billiard.exceptions")
     if reason is Reason.UNKNOWN_TASK:
-        return _exception("NotRegistered", [of.task if of is not None else failure.message], "celery.exceptions")
+        return _exception("NotRegistered", [task or failure.message], "celery.exceptions")
     if reason is Reason.CRASHED:
         return _exception("WorkerLostError", [failure.message], "billiard.exceptions")
     # What no class can be called makes a reader fail with an error of its own.

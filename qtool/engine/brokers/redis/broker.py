@@ -10,6 +10,7 @@ import msgspec
 from qtool.engine.broker import LEASE_SECONDS, Bell, Maintenance, Receipt, Renewal, Slate, Topic, WorkerInfo
 from qtool.engine.brokers.redis import intake
 from qtool.engine.brokers.redis.bells import Belfry
+from qtool.engine.brokers.redis.following import Follower
 from qtool.engine.brokers.redis.reading import Claimed, leases_of
 from qtool.engine.brokers.redis.rescue import Rescuer
 from qtool.engine.brokers.redis.writing import ending, reporting
@@ -44,7 +45,8 @@ class RedisBroker:
         self._store = store
         self._journal = journal
         self._belfry = Belfry(store)
-        self._rescuer = Rescuer(store, self.settle)
+        self._follower = Follower(store)
+        self._rescuer = Rescuer(store, self._follower, self.settle)
         self._turn = 0
         self._tidy_at = 0.0
         self._doubtful: list[tuple[str, str]] = []
@@ -77,6 +79,7 @@ class RedisBroker:
             if found.unreadable:
                 self._park(found)
             taken += found.leases
+            self._follower.note(found.messages)
             if not more or len(taken) >= count:
                 break
         return taken
@@ -102,7 +105,9 @@ class RedisBroker:
         for first in range(0, len(settlements), AT_ONCE):
             some = settlements[first : first + AT_ONCE]
             raw: list[bytes] = []
-            answer = self._store.call("settle", [ending(each, raw) for each in some], raw=raw)
+            ends = [ending(each, raw) for each in self._follower.follow(some)]
+            answer = self._store.call("settle", ends, raw=raw)
+            self._follower.settled(some)
             states += [_STATES[state] if state is not None else None for state in answer]
         return states
 
@@ -127,6 +132,7 @@ class RedisBroker:
                     lost.add(lease.id)
                 elif said:
                     (killed if said == b"kill" else cancelled).add(lease.id)
+        self._follower.forget(lost)
         return Renewal(frozenset(lost), frozenset(cancelled), frozenset(killed), slots)
 
     def report(self, reports: Sequence[Report]) -> None:
@@ -145,6 +151,7 @@ class RedisBroker:
             expired += some_expired
             if not more:
                 break
+        self._follower.settle_up()
         due = float(next_due) if next_due is not None else None
         return Maintenance(promoted, expired, rescued, self._tidy(), due)
 

@@ -16,7 +16,7 @@ local lease_end = text(now + lease)
 local unacked, index = batch('HSET', P .. 'unacked'), batch('ZADD', P .. 'unacked_index')
 local running = batch('ZADD', Q .. 'in:running')
 local waits, number_started = {}, {}
-local KNOWN = {'s', 'k', 't', 'a', 'f', 'cr', 'ra', 'ck', 'cl', 'p', 'h', 'ms', 'dt', 'ex', 'rk'}
+local KNOWN = {'s', 'k', 't', 'a', 'f', 'cr', 'ra', 'ck', 'cl', 'p', 'h', 'ms', 'dt', 'ex', 'rk', 'da'}
 local routes = {}
 
 local function start(id, queue, values, raw)
@@ -57,12 +57,24 @@ local function blocks(values)
   if limits.any and limits.allows('task:' .. values[3]) < 1 then return 'task:' .. values[3] end
 end
 
+-- Keep what was left to Celery's workers and is not due yet; whether it was so.
+local function too_early(id, values)
+  local due = tonumber(values[16] or '')
+  if not due or due <= now then return false end
+  local job = load(id)
+  moved(job, 'scheduled')
+  call('HSET', J .. id, 's', 'scheduled')
+  call('ZADD', Q .. 'delayed', text(due), id)
+  ring('ready')
+  return true
+end
+
 -- The record of what came out of a list; nothing for what is not to be started.
 local function identify(raw, queue, step)
   local id = match(raw, OURS)
   local values = id and call('HMGET', J .. id, unpack(KNOWN))
   if values and values[2] then
-    if values[1] == 'ready' and (not values[11] or values[11] == '') then return id, values end
+    if values[1] == 'ready' and (not values[11] or values[11] == '') and not too_early(id, values) then return id, values end
     return nil
   end
   local said = read(raw)

@@ -92,7 +92,7 @@ end
 -- --- records ----------------------------------------------------------------------------------------
 
 local FIELDS = {'s', 'k', 'q', 't', 'p', 'ra', 'da', 'xa', 'a', 'f', 'cr', 'tok', 'w', 'u', 'ck', 'cl', 'h', 'st', 'dt',
-                'o', 'e', 'sa'}
+                'o', 'e', 'sa', 'g'}
 
 -- The record of a job; nil where there is none. Empty fields are absent ones.
 local function load(id)
@@ -256,6 +256,8 @@ local function ended(job, at)
   call('ZADD', Q .. 'ended:' .. job.s, at, job.id)
   if job.u and call('GET', Q .. 'unique:' .. job.u) == job.id then call('DEL', Q .. 'unique:' .. job.u) end
   if job.xa then call('ZREM', Q .. 'expiry', job.id) end
+  -- A chord waits for it, and nobody has told it under this claim: upkeep does.
+  if job.g and call('HGET', J .. job.id, 'fo') ~= job.tok then call('RPUSH', Q .. 'owed', job.id) end
   ring('finished')
 end
 

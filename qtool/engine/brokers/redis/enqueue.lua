@@ -6,6 +6,22 @@ advance()
 local k = call('INCRBY', Q .. 'seq', #jobs) - #jobs
 local known, lists, ready_count, enqueued = {}, {}, {}, {}
 local index = batch('ZADD', Q .. 'jobs')
+
+-- A worker of ours keeps what is not due; where only Celery's are, they do it themselves, with the message in their hands.
+local watched
+local function ours_to_keep(queue)
+  if call('EXISTS', P .. '_kombu.binding.' .. queue) == 0 then return true end
+  if watched == nil then
+    watched = false
+    for _, worker in ipairs(call('SMEMBERS', Q .. 'workers')) do
+      local info = call('HGET', Q .. 'worker:' .. worker, 'info')
+      local sound, said = pcall(cjson.decode, info or '')
+      if sound and now - (tonumber(said.seen_at) or 0) < 60 then watched = true end
+    end
+  end
+  return watched
+end
+
 for i, job in ipairs(jobs) do
   local id, queue, unique, key = job[1], job[2], job[8], job[9]
   local holder = false
@@ -22,13 +38,14 @@ for i, job in ipairs(jobs) do
     k = k + 1
     local due = job[6]
     local number = string.format('%.0f', k)
-    if due then
+    if due and ours_to_keep(queue) then
       call('HSET', J .. id, 's', 'scheduled', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'da', due)
       call('ZADD', Q .. 'delayed', due, id)
       call('ZADD', Q .. 'in:scheduled', number, id)
       count(queue, nil, 'scheduled')
     else
       call('HSET', J .. id, 's', 'ready', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'ra', now_text)
+      if due then call('HSET', J .. id, 'da', due) end
       local list = list_of(queue, job[4])
       local waiting = lists[list]
       if not waiting then waiting = batch('LPUSH', list) lists[list] = waiting end

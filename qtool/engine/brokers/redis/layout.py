@@ -94,6 +94,11 @@ class Layout(Value):
         """Zset: id by its deadline, of pending jobs that have one."""
         return f"{self.own}expiry"
 
+    @property
+    def owed(self) -> str:
+        """List: ids of jobs that ended where they waited, and whose chords have not been told."""
+        return f"{self.own}owed"
+
     def attempts(self, id: str) -> str:
         """List: the attempts that did not succeed, JSON, oldest first."""
         return f"{self.own}attempts:{id}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qtool.engine.brokers.redis.writing import error_text
-from qtool.engine.celery.message import decode_message, lease_body
+from qtool.engine.celery.message import Message, decode_message, lease_body
 from qtool.engine.job import Failure, Lease
 from qtool.engine.value import Value
 from qtool.errors import Undecodable
@@ -28,27 +28,38 @@ class Claimed(Value):
     leases: list[Lease]
     unreadable: list[tuple[Lease, str]]
     """Those whose message cannot be read, and why, as it is kept."""
+    messages: list[Message]
+    """Those that took more than a glance: what they say may matter at the end of the job."""
 
 
 def parts(message: bytes) -> tuple[str, str | None]:
     """A lease's body and options. Raises Undecodable."""
+    body, options, _ = _read(message)
+    return body, options
+
+
+def _read(message: bytes) -> tuple[str, str | None, Message | None]:
+    """A lease's body and options, and the message where it took more than a glance. Raises Undecodable."""
     if _CREATED in message and _OPTIONS not in message and (body := lease_body(message)) is not None:
-        return body, None
+        return body, None, None
     decoded = decode_message(message)
-    return decoded.body, decoded.options
+    return decoded.body, decoded.options, decoded
 
 
 def leases_of(packed: bytes, messages: Sequence[bytes], token: int) -> Claimed:
     """The leases that ``claim.lua`` gave."""
     leases: list[Lease] = []
     unreadable: list[tuple[Lease, str]] = []
+    read: list[Message] = []
     for row, message in zip(_started(packed), messages, strict=True):
         id, task, queue, attempt, failures, crashes, key, ready_at = row
         try:
-            body, options = parts(message)
+            body, options, decoded = _read(message)
         except Undecodable as error:
             lease = Lease(id, task, queue, token, attempt, failures, crashes, "", None, key, ready_at)
             unreadable.append((lease, error_text(Failure(type="Undecodable", message=str(error)))))
         else:
             leases.append(Lease(id, task, queue, token, attempt, failures, crashes, body, options, key, ready_at))
-    return Claimed(leases, unreadable)
+            if decoded is not None:
+                read.append(decoded)
+    return Claimed(leases, unreadable, read)

@@ -14,6 +14,7 @@ import msgspec
 
 from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.brokers.redis.reading import parts
+from qtool.engine.celery.message import decode_message
 from qtool.engine.codec import decode_options
 from qtool.engine.job import UNSAID, Failure, Lease, Policy, Settlement
 from qtool.engine.policy import tries_again
@@ -24,7 +25,9 @@ from qtool.errors import BrokerError, Undecodable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qtool.engine.brokers.redis.following import Follower
     from qtool.engine.brokers.redis.store import Store
+    from qtool.engine.celery.message import Message
 
 _held = msgspec.msgpack.Decoder(list[tuple[str, str, str, int, int, int, int, float, str, float]]).decode
 """Id, task, queue, attempt, failures, crashes, key, ready since, token, started at."""
@@ -33,8 +36,11 @@ _held = msgspec.msgpack.Decoder(list[tuple[str, str, str, int, int, int, int, fl
 class Rescuer:
     """Watches the heartbeats of all workers, and the slates of this host's."""
 
-    def __init__(self, store: Store, settle: Callable[[Sequence[Settlement]], list[State | None]]) -> None:
+    def __init__(
+        self, store: Store, follower: Follower, settle: Callable[[Sequence[Settlement]], list[State | None]]
+    ) -> None:
         self._store = store
+        self._follower = follower
         self._settle = settle
         self._beats: dict[str, tuple[bytes | None, float]] = {}
         """By worker: its last heartbeat and when, on our monotonic clock, we first saw that one."""
@@ -104,7 +110,10 @@ class Rescuer:
             if started is not None and token and not started.has(key, int(token)):
                 innocent.append((row[0], token))
             else:
-                lost.append(_settlement(worker, row, message, now, started))
+                settlement = _settlement(worker, row, message, now, started)
+                lost.append(settlement)
+                if settlement.state is State.DEAD:
+                    self._follower.note(_message(message))
         done = sum(state is not None for state in self._settle(lost)) if lost else 0
         return done + int(store.call("back", innocent, worker, False, True))
 
@@ -125,6 +134,14 @@ def _settlement(worker: str, row: tuple[Any, ...], message: bytes, now: float, s
         failure=Failure(type="WorkerLost", message=f"worker {worker} died while it held the job"),
         crash=True,
     )
+
+
+def _message(raw: bytes) -> list[Message]:
+    """What follows the end of a job that is not tried again."""
+    try:
+        return [decode_message(raw)]
+    except Undecodable:
+        return []
 
 
 def _policy(message: bytes) -> Policy:

@@ -49,6 +49,7 @@ local function read(raw)
     key = is_text(headers['qtool.key']) and headers['qtool.key'],
     key_limit = tonumber(headers['qtool.key_limit']),
     retries = tonumber(headers.retries) or 0,
+    group = is_text(headers.group),
   }
 end
 
@@ -67,6 +68,7 @@ local function admit(queue, step, said, raw)
   call('HSET', J .. said.id, 's', 'ready', 'k', number, 'q', queue, 't', said.task, 'p', p, 'ra', now_text,
     'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'f', string.format('%.0f', said.retries))
   if said.exchange ~= '' then call('HSET', J .. said.id, 'ex', said.exchange, 'rk', said.route) end
+  if said.group then call('HSET', J .. said.id, 'g', '1') end
   if said.key then call('HSET', J .. said.id, 'ck', said.key, 'cl', said.key_limit or 1) end
   if said.expires then
     call('HSET', J .. said.id, 'xa', text(said.expires))

@@ -12,7 +12,8 @@ from qtool.engine.states import Event, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtool.engine.job import Chunk, Failure, Report, Settlement
+    from qtool.engine.brokers.redis.following import Followed
+    from qtool.engine.job import Chunk, Failure, Report
 
 PIECE = 16 * 1024
 """Bytes of output that are kept or dropped together, at most."""
@@ -38,10 +39,11 @@ def error_text(error: Failure) -> str:
     return json.dumps(said)
 
 
-def ending(settlement: Settlement, raw: list[bytes]) -> tuple[Any, ...]:
+def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
     """What ``settle.lua`` takes; the output goes to the end of ``raw``."""
+    settlement = followed.settlement
     lease, result = settlement.lease, settlement.result
-    meta = settled(settlement)
+    meta = settled(settlement, followed.message, followed.children)
     text: str | bool = meta.decode() if meta is not None else False
     told = NULL if result == NULL else False
     if settlement.state is State.SUCCEEDED and not settlement.output:
