@@ -209,7 +209,7 @@ def encode_parcel(parcel: Parcel) -> str:
     if parcel.error is not None:
         said["error"] = _failure_to(parcel.error)
     if parcel.attempts:
-        said["attempts"] = [_attempt_to(each) for each in parcel.attempts]
+        said["attempts"] = [attempt_said(each) for each in parcel.attempts]
     if parcel.output:
         said["output"] = [
             [attempt, chunk.stream, chunk.offset, b64encode(chunk.data).decode()] for attempt, chunk in parcel.output
@@ -236,7 +236,8 @@ def _failure_to(error: Failure) -> dict[str, Any]:
     return {name: value for name in Failure.__slots__ if (value := getattr(error, name)) is not None}
 
 
-def _attempt_to(attempt: Attempt) -> dict[str, Any]:
+def attempt_said(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as JSON has it."""
     said = {name: getattr(attempt, name) for name in Attempt.__slots__}
     said["error"] = _failure_to(attempt.error) if attempt.error is not None else None
     return said

@@ -161,3 +161,16 @@ def test_moves_are_killed_between_two_files(tmp_path: Path) -> None:
 def test_many_moves_are_killed_between_two_files(tmp_path: Path) -> None:
     strikes = int(os.environ.get("QTOOL_KILLS", "100"))
     shuttle((f"sqlite://{tmp_path}/a.db", f"sqlite://{tmp_path}/b.db"), tmp_path, strikes=strikes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_moves_are_killed_between_a_file_and_redis(tmp_path: Path, redis_url: str) -> None:
+    shuttle((f"sqlite://{tmp_path}/a.db", redis_url), tmp_path, strikes=8)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_many_moves_are_killed_between_a_file_and_redis(tmp_path: Path, redis_url: str) -> None:
+    strikes = int(os.environ.get("QTOOL_KILLS", "100"))
+    shuttle((f"sqlite://{tmp_path}/a.db", redis_url), tmp_path, strikes=strikes)

@@ -6,6 +6,7 @@ from qtool.engine.broker import Adapter
 from qtool.engine.brokers.redis.broker import RedisBroker
 from qtool.engine.brokers.redis.capabilities import capabilities
 from qtool.engine.brokers.redis.connecting import place_of
+from qtool.engine.brokers.redis.freight import RedisFreight
 from qtool.engine.brokers.redis.journal import RedisJournal
 from qtool.engine.brokers.redis.look import RedisInspector
 from qtool.engine.brokers.redis.operate import RedisOperator
@@ -27,13 +28,15 @@ def open_redis(
     store = Store(place_of(url), clock or SystemClock(), retention, patience)
     inspector = RedisInspector(store)
     journal = RedisJournal(store)
+    results = RedisResults(store, inspector.listing, inspector.foreign)
     return Adapter(
         url=store.url,
         capabilities=capabilities(store),
         broker=RedisBroker(store, journal),
         operator=RedisOperator(store, Strangers(store, inspector.foreign, inspector.listing)),
         inspector=inspector,
-        results=RedisResults(store, inspector.listing, inspector.foreign),
+        results=results,
         journal=journal,
         close=store.close,
+        freight=RedisFreight(store, inspector.listing, results),
     )

@@ -187,6 +187,26 @@ class Layout(Value):
         """String: the last note's id."""
         return f"{self.own}note"
 
+    # --- qtool's: jobs on their way ------------------------------------------------------------------
+
+    @property
+    def trips(self) -> str:
+        """Hash: the last trip to (``o:``) and from (``i:``) each other store, by its identity: ``<number> <url>``."""
+        return f"{self.own}trips"
+
+    @property
+    def departed(self) -> str:
+        """Hash: id to the store that the job is on its way to."""
+        return f"{self.own}departures"
+
+    def departures(self, store: str) -> str:
+        """Hash: id to the job, whole, of what is on its way to a store."""
+        return f"{self.own}departures:{store}"
+
+    def arrivals(self, store: str) -> str:
+        """Hash: id to the number of the trip, of what has come from a store that may not know it yet."""
+        return f"{self.own}arrivals:{store}"
+
     def parked(self, queue: str) -> str:
         """List: messages nobody can read, intact."""
         return f"{self.own}parked:{queue}"

@@ -73,6 +73,10 @@ class Store:
         id: Any = self.client.get(f"{self.layout.own}id")
         return _slates(id.decode()) if id is not None else None
 
+    def identity(self) -> str:
+        """Which database this is, by whatever address: random, until it is emptied."""
+        return self._hello()[0]
+
     def slates(self) -> str:
         """The directory of the slates of this host's workers on this database; made if it is not there.
 
