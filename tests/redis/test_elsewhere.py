@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtool.engine.filter import parse
 from qtool.engine.job import Job
-from qtool.engine.states import Reason, State
+from qtool.engine.states import FINAL, Reason, State
 from tests.redis.conftest import until
 
 if TYPE_CHECKING:
@@ -51,6 +53,54 @@ def test_they_end_where_celery_says(celery: Deployment) -> None:
     assert get(celery, "bad").error == broken.error
     assert {job.id: job.state for job in celery.inspector.browse().jobs}["bad"] is State.DEAD
     assert "good" not in {job.id for job in celery.inspector.browse(parse("state:ready")).jobs}
+
+
+def test_upkeep_brings_their_records_up_to_date(celery: Deployment) -> None:
+    put(celery, "good", "proj.add", 2, 3)
+    put(celery, "bad", "proj.boom")
+    holder = Job(id="holder", task="proj.add", args=(1, 1), queue="celery", unique="k", created_at=time.time())
+    celery.adapter.broker.enqueue([holder])
+    assert celery.adapter.broker.enqueue([replace(holder, id="twin")]).existing == {"holder"}
+    with celery.worker():
+        ids = ["good", "bad", "holder"]
+        until(lambda: all(r is not None and r.state in FINAL for r in celery.results.results(ids)))
+    put(celery, "waits", "proj.add", 1, 1)
+    before = {job.id: job for job in celery.inspector.browse().jobs}
+    celery.adapter.broker.maintain()
+    (queue,) = celery.inspector.snapshot().queues
+    counts = {state: n for state, n in queue.counts.items() if n}
+    assert counts == {State.READY: 1, State.SUCCEEDED: 2, State.DEAD: 1}
+    assert {job.id: job.state for job in celery.inspector.browse(parse("state:succeeded,dead")).jobs} == {
+        "good": State.SUCCEEDED,
+        "bad": State.DEAD,
+        "holder": State.SUCCEEDED,
+    }
+    after = {job.id: job for job in celery.inspector.browse().jobs}
+    assert {id: (job.state, job.error, job.attempt) for id, job in after.items()} == {
+        id: (job.state, job.error, job.attempt) for id, job in before.items()
+    }
+    fine, broken, _ = celery.results.results(ids)
+    assert fine is not None
+    assert broken is not None
+    assert (fine.value, str(broken.error)) == ("5", "ValueError: boom")
+    assert celery.adapter.broker.enqueue([replace(holder, id="twin")]).existing == frozenset()
+    assert celery.inspector.check() == []
+    celery.adapter.broker.maintain()
+    assert celery.inspector.check() == []
+    assert sum(bucket.succeeded for bucket in celery.inspector.history(0, time.time() + 1, seconds=60)) == 2
+
+
+def test_upkeep_goes_over_all_records_by_and_by(celery: Deployment) -> None:
+    celery.adapter.broker.enqueue(
+        [Job(id=f"mine-{n}", task="t", queue="celery", created_at=time.time()) for n in range(1300)]
+    )
+    meta = {"status": "SUCCESS", "result": 1, "traceback": None, "children": [], "date_done": None}
+    for n in (0, 600, 1299):
+        celery.server.set(f"{celery.prefix}celery-task-meta-mine-{n}", json.dumps(meta | {"task_id": f"mine-{n}"}))
+    for _ in range(3):
+        celery.adapter.broker.maintain()
+    found = celery.inspector.browse(parse("state:succeeded")).jobs
+    assert {job.id for job in found} == {"mine-0", "mine-600", "mine-1299"}
 
 
 def test_while_they_run_they_run(celery: Deployment) -> None:

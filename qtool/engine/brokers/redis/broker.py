@@ -10,6 +10,7 @@ import msgspec
 from qtool.engine.broker import LEASE_SECONDS, Bell, Maintenance, Receipt, Renewal, Slate, Topic, WorkerInfo
 from qtool.engine.brokers.redis import intake
 from qtool.engine.brokers.redis.bells import Belfry
+from qtool.engine.brokers.redis.elsewhere import Elsewhere
 from qtool.engine.brokers.redis.following import Follower
 from qtool.engine.brokers.redis.reading import Claimed, leases_of
 from qtool.engine.brokers.redis.rescue import Rescuer
@@ -46,6 +47,7 @@ class RedisBroker:
         self._journal = journal
         self._belfry = Belfry(store)
         self._follower = Follower(store)
+        self._elsewhere = Elsewhere(store)
         self._rescuer = Rescuer(store, self._follower, self.settle)
         self._turn = 0
         self._tidy_at = 0.0
@@ -152,6 +154,7 @@ class RedisBroker:
             if not more:
                 break
         self._follower.settle_up()
+        self._elsewhere.settle()
         due = float(next_due) if next_due is not None else None
         return Maintenance(promoted, expired, rescued, self._tidy(), due)
 
