@@ -59,7 +59,17 @@ def diagnose(common: Common) -> Iterator[CheckRow]:
         yield _ok("broker", f"{adapter.url} (by {settings.source})")
         if adapter.url.startswith("sqlite:"):
             yield from _file(adapter)
+        yield from _hazards(adapter)
         yield from _state(adapter)
+
+
+def _hazards(adapter: Adapter) -> Iterator[CheckRow]:
+    """What the broker's own settings can do to jobs."""
+    try:
+        for each in adapter.capabilities.hazards:
+            yield _bad("settings", each)
+    except QtoolError as error:
+        yield _bad("settings", str(error))
 
 
 def _screen(said: TopDefaults) -> Iterator[CheckRow]:

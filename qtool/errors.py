@@ -212,12 +212,17 @@ class BrokerOutOfMemory(BrokerError):
     """The server at {url} has no memory left for more. Nothing was changed; free some, or raise its maxmemory."""
 
 
+class BrokerReplaced(BrokerError):
+    """The server at {url} has lost everything that stood in it: another one has taken its place, or it was emptied.
+    The jobs that were there are gone from it; what comes from now on is served."""
+
+
 class BrokerFull(BrokerError):
     """The disk that holds {url} is full. Nothing was changed; free some space and try again."""
 
 
 class BrokerReadOnly(BrokerError):
-    """{url} cannot be written: {why}. Give yourself write access, or name another file with -b."""
+    """{url} cannot be written: {why}. Give yourself write access, or name another broker with -b."""
 
     exit_code = ExitCode.REFUSED
 

@@ -39,7 +39,7 @@ def test_servers_share_nothing(redis_servers: MakeRedis, redis_server: RedisServ
     assert other.ask("DBSIZE") == b":0\r\n"
     assert len({one.port, other.port, redis_server.port}) == 3
     assert place(redis_server) != place(redis_server)
-    assert one.socket.is_socket()
+    assert one.unix_socket.is_socket()
 
 
 def test_a_password_and_tls(redis_servers: MakeRedis) -> None:

@@ -46,6 +46,11 @@ class Capabilities(Value, kw_only=True):
     unseen: str | None = None
     """What happens to its jobs and is not recorded anywhere, in a sentence; None where everything is."""
     weakened: Mapping[int, str] = MappingProxyType({})
+    hazards: Sequence[str] = ()
+    """What is set up in such a way that jobs can be lost, and what to do about it: sentences for who runs the broker.
+
+    Looking may ask the broker, and raise BrokerError.
+    """
 
 
 NO_SCHEDULES = "there are no schedules yet"

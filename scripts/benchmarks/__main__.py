@@ -1,4 +1,4 @@
-"""Measures the embedded engine beside its peers, all in one run on this machine.
+"""Measures qtool beside its peers, all in one run on this machine: the embedded engine, and with ``brokers`` Redis.
 
 Each row: our figure, the budget, whether it is met, and what the peers do with the same work; the ratio says how many
 times better ours is. Figures are medians of the repeats, and what is compared is measured by turns.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from . import embedded, huge, tui
+from . import brokers, embedded, huge, tui
 from .against import compare
 from .measure import SCRIPTS, Row, Setting, machine
 
@@ -35,7 +35,10 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "rescue": embedded.rescue,
     "huge": huge.huge,
     "tui": tui.tui,
+    "brokers": brokers.brokers,
 }
+ASKED = ("brokers",)
+"""Only when named: it takes minutes, and installs the peers."""
 
 
 def main() -> int:
@@ -46,7 +49,7 @@ def main() -> int:
         said = [f"--jobs={options.jobs}"] if options.jobs else []
         compare(
             options.against,
-            options.rows or [name for name in GROUPS if name not in ("huge", "tui")],
+            options.rows or [name for name in GROUPS if name not in ("huge", "tui", *ASKED)],
             said,
             options.repeats or 3,
         )
@@ -62,7 +65,7 @@ def main() -> int:
     )
     rows: list[Row] = []
     try:
-        for name in options.rows or GROUPS:
+        for name in options.rows or [name for name in GROUPS if name not in ASKED]:
             print(f"measuring: {name}", file=sys.stderr)
             rows += GROUPS[name](setting)
     finally:
@@ -80,7 +83,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(GROUPS)}")
-    parser.add_argument("--jobs", type=int, help="jobs for enqueue and drain (200 000; 1 000 000 with --full)")
+    parser.add_argument(
+        "--jobs", type=int, help="jobs for enqueue and drain (200 000; 1 000 000 with --full); slow peers get fewer"
+    )
     parser.add_argument("--repeats", type=int, help="how often each is measured (3; 5 with --full)")
     parser.add_argument("--million", type=float, metavar="N", help="also the rows on a file of N million jobs")
     parser.add_argument("--full", action="store_true", help="more of everything, and ten million jobs (3 GB of disk)")

@@ -26,31 +26,26 @@ def install(package: str) -> None:
     with _no_services():
         _run("apt-get", "update", "-q")
         _run("apt-get", "install", "-q", "-y", "--no-install-recommends", package)
-    # It was not on this machine before, so nobody needs the service that comes with it, now or after a restart.
-    for command in (
-        ("service", package, "stop"),
-        ("systemctl", "disable", package),
-        ("update-rc.d", package, "disable"),
-    ):
+    # It was not on this machine before, so nobody needs the service that comes with it, after a restart either.
+    for command in (("systemctl", "disable", package), ("update-rc.d", package, "disable")):
         if shutil.which(command[0]):
-            subprocess.run(command, capture_output=True, check=False)
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
 
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Debian asks this file whether a package may start its service; one that stands has said so already."""
+    """Debian asks this file whether a package may start its service: for the moment, none may."""
+    was = POLICY.with_name("policy-rc.d.before-qtool")
+    with suppress(FileNotFoundError):
+        POLICY.rename(was)
     try:
-        fd = os.open(POLICY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755)
-    except FileExistsError:
-        yield
-        return
-    with os.fdopen(fd, "w") as policy:
-        policy.write("#!/bin/sh\nexit 101\n")
-    try:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
         yield
     finally:
+        POLICY.unlink()
         with suppress(FileNotFoundError):
-            POLICY.unlink()
+            was.rename(POLICY)
 
 
 def _run(*command: str) -> None:

@@ -6,13 +6,14 @@ import shutil
 import socket
 import ssl
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .private import LOOPBACK, NotServing, PrivateServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -37,7 +38,7 @@ class RedisServer(PrivateServer):
         self.tls = tls
 
     @property
-    def socket(self) -> Path:
+    def unix_socket(self) -> Path:
         """The path of its unix socket."""
         return self.directory / "socket"
 
@@ -70,7 +71,7 @@ class RedisServer(PrivateServer):
             *("--bind", LOOPBACK),
             *("--dir", str(self.directory)),
             # From its directory: the whole path may be longer than the name of a socket can be.
-            *("--unixsocket", self.socket.name),
+            *("--unixsocket", self.unix_socket.name),
             *("--save", ""),
             *(("--requirepass", self.password) if self.password else ()),
             *self.options,
@@ -98,16 +99,22 @@ class RedisServer(PrivateServer):
         except OSError:
             return False
 
-    def ask(self, line: str) -> bytes:
-        """What it answers to a command without a password, as it stands on the wire. Raises OSError."""
-        with socket.create_connection((LOOPBACK, self.port), timeout=2.0) as plain:
+    @contextmanager
+    def connection(self) -> Iterator[socket.socket]:
+        """A connection to it, on which nothing was said yet. Raises OSError."""
+        with socket.create_connection((LOOPBACK, self.port), timeout=5.0) as plain:
             if not self.tls:
-                return _exchange(plain, line)
+                yield plain
+                return
             context = ssl.create_default_context(cafile=str(self.authority))
             with context.wrap_socket(plain, server_hostname=LOOPBACK) as secure:
-                return _exchange(secure, line)
+                yield secure
 
-
-def _exchange(connection: socket.socket, line: str) -> bytes:
-    connection.sendall(f"{line}\r\n".encode())
-    return connection.recv(4096)
+    def ask(self, *lines: str) -> bytes:
+        """What it answers to the last of these commands, as it stands on the wire. Raises OSError."""
+        answer = b""
+        with self.connection() as connection:
+            for line in lines:
+                connection.sendall(f"{line}\r\n".encode())
+                answer = connection.recv(65536)
+        return answer

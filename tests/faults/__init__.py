@@ -12,7 +12,7 @@
      9  forks after opening                                          test_forks, test_broken_files
     10  wall clocks that jump, daylight saving, suspension           test_clocks, scripts/soak
     11  damaged, cut, missing, replaced and newer files              test_broken_files, test_vanishing_files
-    12  brokers on the network: restarts, partitions, failover       come with those brokers: there are none yet
+    12  brokers on the network: restarts, partitions, failover       test_redis, over a network that breaks: proxy
     13  what cannot be decoded, pickles, 100 MB, odd text            test_payloads
     14  storms of signals at every stage, and during commits         test_signals, scripts/soak
     15  schedules: many schedulers, missed ticks                     come with schedules: there are none yet

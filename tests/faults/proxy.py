@@ -125,6 +125,12 @@ class Proxy:
                 self._listener = None
         self.cut()
 
+    def lead_to(self, target: int) -> None:
+        """Break every connection; new ones lead to this port."""
+        with self._lock:
+            self.target = target
+        self.cut()
+
     def resume(self) -> None:
         """All is well again; what stalled arrives, as when packets are sent again."""
         with self._lock:

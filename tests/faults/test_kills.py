@@ -20,11 +20,10 @@ import pytest
 
 from qtool.engine.filter import parse
 from qtool.engine.job import EXEC, Job
-from qtool.engine.policy import MAX_CRASHES
 from qtool.engine.registry import open_broker
-from qtool.engine.states import UNFINISHED, Reason, State
+from qtool.engine.states import UNFINISHED, State
 
-from .tools import QTOOL, ROOT, counts, jobs, until
+from .tools import QTOOL, ROOT, counts, jobs, judge, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,30 +145,6 @@ def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
         print(f"killed {dict(run.killed)}; jobs back after at most {max(run.rescues, default=0):.2f} s")
         judge(adapter, sent, run.effects.read_text().split("\n")[:-1])
         assert max(run.rescues, default=0) <= within
-
-
-def judge(adapter: Adapter, sent: list[str], effects: list[str]) -> None:
-    """Every job has ended exactly once, and ran at least once and no more often than it was started."""
-    runs = Counter(line.split()[0] for line in effects)
-    assert len(sent) == len(set(sent))
-    for id, job in zip(sent, adapter.inspector.get(sent), strict=True):
-        assert job is not None, f"{id} is lost"
-        assert job.state is State.SUCCEEDED or crashed_out(job.reason, job.crashes), f"{id} ended as {job}"
-        assert runs[id] or job.state is State.DEAD, f"{id} succeeded without having run"
-    by_state = counts(adapter)
-    assert by_state[State.SUCCEEDED] + by_state[State.DEAD] == len(sent) == sum(by_state.values())
-    # The history is written in the transaction that ends a job: a second end would be counted a second time.
-    history = adapter.inspector.history(0, time.time() + 1, seconds=3600)
-    assert sum(bucket.succeeded for bucket in history) == by_state[State.SUCCEEDED]
-    assert sum(bucket.dead for bucket in history) == by_state[State.DEAD]
-    assert set(runs) <= set(sent)
-    assert adapter.inspector.check() == []
-    print(f"{len(effects)} runs of {len(sent)} jobs; {by_state[State.DEAD]} crashed out")
-
-
-def crashed_out(reason: Reason | None, crashes: int) -> bool:
-    """Whether the job was in three processes that were killed: the one way of dying that the storm allows."""
-    return reason is Reason.CRASHED and crashes == MAX_CRASHES
 
 
 @pytest.mark.slow

@@ -7,19 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtool.engine.ids import new_id
 from qtool.engine.job import UNSAID, Done, Job, Lease, Settlement
-from qtool.engine.policy import decide
+from qtool.engine.policy import MAX_CRASHES, decide
+from qtool.engine.states import Reason, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from qtool.engine.broker import Adapter
-    from qtool.engine.states import State
 
 QTOOL = Path(sys.executable).with_name("qtool")
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +87,27 @@ def until(condition: Callable[[], bool], what: str, *, limit: float = 30.0) -> f
         assert time.monotonic() - began < limit, f"{what} did not happen within {limit:g} s"
         time.sleep(0.002)
     return time.monotonic() - began
+
+
+def judge(adapter: Adapter, sent: list[str], effects: list[str]) -> None:
+    """Every job has ended exactly once, and ran at least once and no more often than it was started."""
+    runs = Counter(line.split()[0] for line in effects)
+    assert len(sent) == len(set(sent))
+    for id, job in zip(sent, adapter.inspector.get(sent), strict=True):
+        assert job is not None, f"{id} is lost"
+        assert job.state is State.SUCCEEDED or crashed_out(job.reason, job.crashes), f"{id} ended as {job}"
+        assert runs[id] or job.state is State.DEAD, f"{id} succeeded without having run"
+    by_state = counts(adapter)
+    assert by_state[State.SUCCEEDED] + by_state[State.DEAD] == len(sent) == sum(by_state.values())
+    # The history is written in the transaction that ends a job: a second end would be counted a second time.
+    history = adapter.inspector.history(0, time.time() + 1, seconds=3600)
+    assert sum(bucket.succeeded for bucket in history) == by_state[State.SUCCEEDED]
+    assert sum(bucket.dead for bucket in history) == by_state[State.DEAD]
+    assert set(runs) <= set(sent)
+    assert adapter.inspector.check() == []
+    print(f"{len(effects)} runs of {len(sent)} jobs; {by_state[State.DEAD]} crashed out")
+
+
+def crashed_out(reason: Reason | None, crashes: int) -> bool:
+    """Whether the job was in three processes that were killed: the one way of dying that the storm allows."""
+    return reason is Reason.CRASHED and crashes == MAX_CRASHES

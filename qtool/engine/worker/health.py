@@ -36,13 +36,15 @@ def firmly(clock: Clock, call: Callable[[], object]) -> None:
 
 
 class Health:
-    """Knows since when the broker fails and when to ask it again, and says so once."""
+    """Knows since when the broker fails and when to ask it again, and says so once for each kind of reason."""
 
     def __init__(self, reactor: Reactor, clock: Clock, say: Callable[[str], None]) -> None:
         self._reactor = reactor
         self._clock = clock
         self._say = say
         self._patience = 0.0
+        self._reasons: set[type[BrokerError]] = set()
+        """Those that were said since it last answered."""
         self.failing_since: float | None = None
         """Monotonic; None while it answers."""
         self.failures = 0
@@ -62,6 +64,10 @@ class Health:
         if self.failing_since is None:
             self.failing_since = now
             self._say(f"{error} The worker keeps its outcomes and tries again.")
+        elif type(error) not in self._reasons:
+            # A connection that breaks is often only the first sign: what follows tells what to do about it.
+            self._say(f"The broker still fails: {error}")
+        self._reasons.add(type(error))
         if now < self.retry_at:
             # A heartbeat, which waits for nothing: it must not put off everything else for ever.
             return
@@ -73,4 +79,5 @@ class Health:
         """All is well again."""
         if self.failing_since is not None:
             self.failing_since, self._patience, self.retry_at = None, 0.0, 0.0
+            self._reasons.clear()
             self._say("The broker answers again.")

@@ -69,6 +69,7 @@ class Worker:
         nothing is claimed while ``brake`` is true; ``notify`` tells systemd how the worker is."""
         self.id = new_id()
         self._broker = broker = adapter.broker
+        self._hazards = adapter.capabilities.hazards
         self._options = options
         self._listener = listener = listener or Silence()
         self._clock = clock = clock or SystemClock()
@@ -146,6 +147,8 @@ class Worker:
     def _open(self) -> None:
         self._commands.keeper.open()
         self._leases.open()
+        for hazard in self._hazards:
+            self._listener.say(hazard)
         self._upkeep.run()
         self._autoscale.open()
         # The first round looks for jobs before it sleeps.

@@ -74,6 +74,8 @@ def test_a_url_that_leads_nowhere_is_refused_in_words(url: str) -> None:
         (exceptions.ReadOnlyError("You can't write against a read only replica."), BrokerReadOnly),
         (exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), BrokerOutOfMemory),
         (exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"), BrokerReadOnly),
+        (exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."), BrokerReadOnly),
+        (exceptions.InvalidResponse('Protocol error, got "H" as reply type byte'), BrokerUnreachable),
         (exceptions.ResponseError("BUSY Redis is busy running a script."), BrokerBusy),
         (exceptions.ResponseError("wrong kind of value"), BrokerError),
         (OSError(113, "No route to host"), BrokerUnreachable),
@@ -89,3 +91,20 @@ def test_every_error_of_the_client_is_one_of_ours_and_tells_no_password(
     assert type(raised.value) is kind
     assert "redis://h:6379/0" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Error 111 connecting to 10.0.0.1:6379. Connection refused.", "Connection refused"),
+        ("Error -2 connecting to no.such.host:6379. Name or service not known.", "Name or service not known"),
+        ("Error 2 connecting to /tmp/x.sock. No such file or directory.", "No such file or directory"),
+        ("Error while reading from h:6379 : (104, 'Connection reset by peer')", "Connection reset by peer"),
+        ("Error 32 while writing to socket. Broken pipe.", "Broken pipe"),
+        ("Connection closed by server.", "Connection closed by server"),
+    ],
+)
+def test_the_system_s_errors_are_told_in_its_words(said: str, told: str) -> None:
+    with pytest.raises(BrokerUnreachable) as raised, place_of("redis://h/0").translated():
+        raise exceptions.ConnectionError(said)
+    assert str(raised.value) == f"The broker at redis://h:6379/0 cannot be reached: {told}."

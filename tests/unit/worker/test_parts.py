@@ -26,10 +26,37 @@ from qtool.engine.worker.rates import Rates
 from qtool.engine.worker.reactor import Reactor
 from qtool.engine.worker.readahead import HORIZON, MOST, ReadAhead
 from qtool.engine.worker.timers import Timers
-from qtool.errors import BrokerBusy
+from qtool.errors import BrokerBusy, BrokerDenied, BrokerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# --- health ------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_said_once_for_each_kind_of_reason_and_that_it_is_over() -> None:
+    said: list[str] = []
+    clock = ManualClock()
+    reactor = Reactor(clock)
+    try:
+        health = Health(reactor, clock, said.append)
+        refused = BrokerUnreachable(url="redis://h", why="Connection refused")
+        denied = BrokerDenied(url="redis://h", why="invalid password")
+        for _ in range(2):
+            said.clear()
+            for error in (refused, refused, denied, refused, denied):
+                health.failed(error)
+                clock.advance(10.0)
+            health.answered()
+            health.answered()
+            assert said == [
+                f"{refused} The worker keeps its outcomes and tries again.",
+                f"The broker still fails: {denied}",
+                "The broker answers again.",
+            ]
+    finally:
+        reactor.close()
+
 
 # --- rates -------------------------------------------------------------------------------------------
 

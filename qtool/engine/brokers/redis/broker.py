@@ -116,6 +116,7 @@ class RedisBroker:
     # --- while it runs -------------------------------------------------------------------------------
 
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
+        self._store.recognise()
         self._undo_doubtful()
         info = msgspec.json.encode({name: getattr(worker, name) for name in WorkerInfo.__slots__}).decode()
         lost: set[str] = set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from redis import exceptions
 
@@ -19,15 +19,11 @@ UNSEEN = "Celery's workers, and what they ran, are not listed."
 _REPLICAS = "replication is asynchronous: a replica that takes over may lack the last changes"
 
 
-class _Weakened(Mapping[int, str]):
-    """The guarantees that this server weakens, with the reasons; the server is asked at the first look."""
+class _Settings:
+    """What the server shows of its settings."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-
-    @cached_property
-    def _found(self) -> dict[int, str]:
-        return {1: f"{_disk(self._setting)}; {_REPLICAS}", **_more(self._setting), 5: NO_SCHEDULES}
 
     def _setting(self, name: str) -> str | None:
         """None where the server does not show it."""
@@ -36,6 +32,41 @@ class _Weakened(Mapping[int, str]):
         except exceptions.ResponseError:
             return None
         return next((text(value) for value in found.values()), None)
+
+
+class _Hazards(_Settings, Sequence[str]):
+    """What can lose jobs; the server is asked at every look, for somebody may have followed the advice."""
+
+    def _now(self) -> list[str]:
+        with self._store.translated():
+            policy = _evicting(self._setting)
+        if policy is None:
+            return []
+        return [
+            f"The server at {self._store.url} throws jobs away when its memory is full: {policy}. "
+            "Set it to noeviction: redis-cli config set maxmemory-policy noeviction"
+        ]
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._now()[index]
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+
+class _Weakened(_Settings, Mapping[int, str]):
+    """The guarantees that this server weakens, with the reasons; the server is asked at the first look."""
+
+    @cached_property
+    def _found(self) -> dict[int, str]:
+        return {1: f"{_disk(self._setting)}; {_REPLICAS}", **_more(self._setting), 5: NO_SCHEDULES}
 
     def __getitem__(self, number: int) -> str:
         with self._store.translated():
@@ -69,10 +100,19 @@ def _disk(setting: Any) -> str:
 
 
 def _more(setting: Any) -> dict[int, str]:
+    policy = _evicting(setting)
+    return {2: f"the server may throw jobs away when its memory is full ({policy})"} if policy else {}
+
+
+def _evicting(setting: Any) -> str | None:
+    """The setting by which the server throws away whatever it likes; None where it keeps jobs.
+
+    The policies that are named volatile take only what has a time to live, which of ours are results and statistics.
+    """
     policy = setting("maxmemory-policy")
-    if policy is None or policy == "noeviction" or setting("maxmemory") == "0":
-        return {}
-    return {2: f"the server may throw jobs away when its memory is full (maxmemory-policy is {policy})"}
+    if policy is None or not policy.startswith("allkeys-") or setting("maxmemory") == "0":
+        return None
+    return f"maxmemory-policy is {policy}"
 
 
 def capabilities(store: Store) -> Capabilities:
@@ -86,4 +126,5 @@ def capabilities(store: Store) -> Capabilities:
         local_rescue=True,
         unseen=UNSEEN,
         weakened=_Weakened(store),
+        hazards=_Hazards(store),
     )

@@ -12,6 +12,7 @@ many seconds an answer may take; over TLS ``ssl_cert_reqs`` (none, optional, req
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -44,6 +45,10 @@ _SENTINEL_PORT = 26379
 _SSL = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _KNOWN = ("prefix", "timeout", "db", "ssl", "sentinel_username", "sentinel_password", *_SSL)
 _NO = ("0", "no", "false", "off")
+_SYSTEM = re.compile(
+    r"Error while reading from \S+ : \(-?\d+, '(.*)'\)|Error -?\d+ (?:connecting|while writing) to \S+\. (.*)"
+)
+"""What redis-py makes of an error of the system's: the place, which we tell ourselves, its number, and its words."""
 
 
 class Place(Value, kw_only=True):
@@ -100,6 +105,8 @@ class Place(Value, kw_only=True):
             return BrokerUnreachable(url=url, why=f"no answer within {self.timeout:g} s")
         if isinstance(error, exceptions.ConnectionError):
             return BrokerUnreachable(url=url, why=why)
+        if isinstance(error, exceptions.InvalidResponse):
+            return BrokerUnreachable(url=url, why="what answers there is not a Redis server")
         if isinstance(error, exceptions.ReadOnlyError):
             return BrokerReadOnly(url=url, why="the server is a read-only replica")
         if isinstance(error, exceptions.OutOfMemoryError):
@@ -119,12 +126,16 @@ class Place(Value, kw_only=True):
             return BrokerReadOnly(url=url, why="the server is a read-only replica")
         if "MISCONF" in said[:200]:
             return BrokerReadOnly(url=url, why="the server cannot write to its disk, and takes no changes until it can")
+        if "NOREPLICAS" in said[:200]:
+            return BrokerReadOnly(url=url, why="the server takes no changes while too few replicas follow it")
         if "luster" in said or "MOVED" in said or "CROSSSLOT" in said:
             return BrokerError(url=url, why="it is a Redis Cluster, where Celery's keys of one queue lie apart")
         return BrokerError(url=url, why=why)
 
     def _clean(self, error: Exception) -> str:
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        if told := _SYSTEM.fullmatch(text):
+            text = told[1] or told[2]
         for secret in (self.password, self.option("sentinel_password")):
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")

@@ -54,6 +54,11 @@ class Layout(Value):
         prefix = self.prefix
         return f"{prefix if not prefix or prefix[-1] in ':_-.' else prefix + '_'}celery-task-meta-"
 
+    @property
+    def id(self) -> str:
+        """String: who this database is, for as long as it is not emptied."""
+        return f"{self.own}id"
+
     # --- qtool's: jobs -------------------------------------------------------------------------------
 
     @property

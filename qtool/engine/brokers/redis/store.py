@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.brokers.redis.connecting import Place, connect
 from qtool.engine.brokers.redis.layout import Layout
 from qtool.engine.brokers.redis.scripts import Scripts
-from qtool.errors import BadName, BrokerError
+from qtool.errors import BadName, BrokerError, BrokerReplaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,16 @@ class Store:
             id, ahead = self.call("hello", os.urandom(8).hex(), _boot_id(), self.up())
             self._known = id.decode(), float(ahead)
         return self._known
+
+    def recognise(self) -> None:
+        """Raises BrokerReplaced, once, if what stood in the server is gone: its id went with everything else."""
+        if self._known is None:
+            return
+        with self.translated():
+            id: Any = self.client.get(self.layout.id)
+        if id is None or id.decode() != self._known[0]:
+            self._known = None
+            raise BrokerReplaced(url=self.url)
 
     def up(self) -> float:
         """Seconds since this host was started, also those it was suspended for."""
