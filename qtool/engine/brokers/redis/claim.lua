@@ -16,16 +16,27 @@ local lease_end = text(now + lease)
 local unacked, index = batch('HSET', P .. 'unacked'), batch('ZADD', P .. 'unacked_index')
 local running = batch('ZADD', Q .. 'in:running')
 local waits, number_started = {}, {}
-local KNOWN = {'s', 'k', 't', 'a', 'f', 'cr', 'ra', 'ck', 'cl', 'p', 'h', 'ms', 'dt', 'ex', 'rk', 'da'}
+local MORE = {'ck', 'cl', 'h', 'ms', 'dt', 'ex', 'rk', 'da'}
 local routes = {}
+
+-- What a claim asks of a record; most have no more than the first few.
+local function look(id)
+  local key = J .. id
+  local values = call('HMGET', key, 's', 'k', 't', 'a', 'f', 'cr', 'ra', 'x')
+  if values[8] then
+    local more = call('HMGET', key, unpack(MORE))
+    for n, field in ipairs(MORE) do values[field] = more[n] end
+  end
+  return values
+end
 
 local function start(id, queue, values, raw)
   local attempt = (tonumber(values[4]) or 0) + 1
   local ready_at = tonumber(values[7]) or now
   call('HSET', J .. id, 's', 'running', 'tok', token, 'w', worker, 'sa', now_text, 'a', string.format('%.0f', attempt))
-  if values[12] then call('HDEL', J .. id, 'ms') end
-  local tag = values[13] or id
-  local exchange, route = values[14], values[15]
+  if values.ms then call('HDEL', J .. id, 'ms') end
+  local tag = values.dt or id
+  local exchange, route = values.ex, values.rk
   if exchange then
     two(unacked, tag, '[' .. raw .. ',' .. cjson.encode(exchange) .. ',' .. cjson.encode(route or '') .. ']')
   else
@@ -34,7 +45,7 @@ local function start(id, queue, values, raw)
   end
   two(index, lease_end, tag)
   two(running, values[2], id)
-  if values[8] then call('HINCRBY', Q .. 'keys', values[8], 1) end
+  if values.ck then call('HINCRBY', Q .. 'keys', values.ck, 1) end
   local waited = waits[queue]
   if not waited then waited = {} waits[queue] = waited end
   waited[ready_at] = (waited[ready_at] or 0) + 1
@@ -52,14 +63,14 @@ end
 
 -- The limit that keeps a job of the queue from starting.
 local function blocks(values)
-  local key = values[8]
-  if key and tonumber(call('HGET', Q .. 'keys', key) or 0) >= (tonumber(values[9]) or 1) then return 'key:' .. key end
+  local key = values.ck
+  if key and tonumber(call('HGET', Q .. 'keys', key) or 0) >= (tonumber(values.cl) or 1) then return 'key:' .. key end
   if limits.any and limits.allows('task:' .. values[3]) < 1 then return 'task:' .. values[3] end
 end
 
 -- Keep what was left to Celery's workers and is not due yet; whether it was so.
 local function too_early(id, values)
-  local due = tonumber(values[16] or '')
+  local due = tonumber(values.da or '')
   if not due or due <= now then return false end
   local job = load(id)
   moved(job, 'scheduled')
@@ -72,9 +83,10 @@ end
 -- The record of what came out of a list; nothing for what is not to be started.
 local function identify(raw, queue, step)
   local id = match(raw, OURS)
-  local values = id and call('HMGET', J .. id, unpack(KNOWN))
+  local values = id and look(id)
   if values and values[2] then
-    if values[1] == 'ready' and (not values[11] or values[11] == '') and not too_early(id, values) then return id, values end
+    local free_to_go = values[1] == 'ready' and (not values.h or values.h == '')
+    if free_to_go and not too_early(id, values) then return id, values end
     return nil
   end
   local said = read(raw)
@@ -85,7 +97,7 @@ local function identify(raw, queue, step)
   local job = load(said.id)
   if job then
     -- Another consumer may have put it back, in words of its own.
-    if job.s == 'ready' and not job.h then return said.id, call('HMGET', J .. said.id, unpack(KNOWN)) end
+    if job.s == 'ready' and not job.h then return said.id, look(said.id) end
     if (job.dt or job.id) == said.tag then return nil end
     if not FINAL[job.s] then
       park(queue, raw)
@@ -94,7 +106,7 @@ local function identify(raw, queue, step)
     succeed_by(job)
   end
   if not admit(queue, step, said, raw) then return nil end
-  return said.id, call('HMGET', J .. said.id, unpack(KNOWN))
+  return said.id, look(said.id)
 end
 
 local function take(queue, step, room)

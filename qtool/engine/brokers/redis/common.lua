@@ -20,7 +20,7 @@ local now_text = text(now)
 
 -- --- what is written once, at the end ---------------------------------------------------------------
 
-local counts, rolled, rung, batches = {}, {}, {}, {}
+local counts, rolled, rung, batches, spent = {}, {}, {}, {}, {wait = {}, run = {}}
 
 local function count(queue, before, after, by)
   by = by or 1
@@ -41,8 +41,13 @@ local function took(queue, what, seconds, jobs)
   if seconds < 0 then seconds = 0 end
   local bucket = 0
   if seconds > 1e-6 then bucket = math.min(255, floor(4 * math.log(seconds / 1e-6) / LOG2)) end
-  roll(queue, what .. ':' .. bucket, jobs)
-  roll(queue, what, floor(seconds * 1e6 + 0.5) * jobs)
+  local buckets = spent[what][queue]
+  if not buckets then
+    buckets = {sum = 0}
+    spent[what][queue] = buckets
+  end
+  buckets[bucket] = (buckets[bucket] or 0) + jobs
+  buckets.sum = buckets.sum + floor(seconds * 1e6 + 0.5) * jobs
 end
 
 local function ring(topic) rung[topic] = true end
@@ -74,6 +79,11 @@ end
 
 local function finish()
   flush()
+  for what, queues in pairs(spent) do
+    for queue, buckets in pairs(queues) do
+      for bucket, jobs in pairs(buckets) do roll(queue, bucket == 'sum' and what or what .. ':' .. bucket, jobs) end
+    end
+  end
   for queue, c in pairs(counts) do
     for state, by in pairs(c) do
       if by ~= 0 then call('HINCRBY', Q .. 'counts:' .. queue, state, by) end
@@ -189,7 +199,7 @@ local function hold(job, limit)
   call('ZADD', held_key(limit, job.q), text(floor((9 - job.p) / 3) * 1e10 + (job.ra or 0)), member(job))
   call('SADD', Q .. 'holding:' .. limit, job.q)
   if limit:sub(1, 5) == 'task:' then call('SADD', Q .. 'holding', limit) end
-  call('HSET', J .. job.id, 'h', limit)
+  call('HSET', J .. job.id, 'h', limit, 'x', '1')
   count(job.q, nil, 'held')
   job.h = limit
 end

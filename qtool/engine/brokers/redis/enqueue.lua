@@ -45,17 +45,17 @@ for i, job in ipairs(jobs) do
       count(queue, nil, 'scheduled')
     else
       call('HSET', J .. id, 's', 'ready', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'ra', now_text)
-      if due then call('HSET', J .. id, 'da', due) end
+      if due then call('HSET', J .. id, 'da', due, 'x', '1') end
       local list = list_of(queue, job[4])
       local waiting = lists[list]
       if not waiting then waiting = batch('LPUSH', list) lists[list] = waiting end
       one(waiting, job[11])
       ready_count[queue] = (ready_count[queue] or 0) + 1
     end
-    if unique then call('HSET', J .. id, 'u', unique) end
-    if key then call('HSET', J .. id, 'ck', key, 'cl', job[10]) end
+    if unique then call('HSET', J .. id, 'u', unique, 'x', '1') end
+    if key then call('HSET', J .. id, 'ck', key, 'cl', job[10], 'x', '1') end
     if job[7] then
-      call('HSET', J .. id, 'xa', job[7])
+      call('HSET', J .. id, 'xa', job[7], 'x', '1')
       call('ZADD', Q .. 'expiry', job[7], id)
     end
     two(index, number, id)

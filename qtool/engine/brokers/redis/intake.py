@@ -27,7 +27,7 @@ def row(job: Job, now: float) -> tuple[Any, ...]:
         job.id,
         job.queue,
         job.task,
-        job.priority,
+        str(job.priority),
         repr(job.created_at),
         repr(run_at) if run_at is not None and run_at > now else False,
         repr(expires_at) if expires_at is not None else False,

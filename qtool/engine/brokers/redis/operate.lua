@@ -25,7 +25,7 @@ local function stop(job)
   if job.s == 'running' then
     local asked = verb
     if verb == 'cancel' and job.st == 'kill' then asked = 'kill' end
-    call('HSET', J .. job.id, 'st', asked)
+    call('HSET', J .. job.id, 'st', asked, 'x', '1')
     ring('control')
     return 'running', RUNNING[verb]
   end

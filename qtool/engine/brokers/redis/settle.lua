@@ -1,6 +1,6 @@
 -- with common
 -- Ends of runs, in order. A plain success: {id, token, false, at, started at, result (Celery's), its text where that
--- cannot tell it}. Any other: {id, token, event, at, started at, result, text, state, due, reason, error (JSON), crash,
+-- cannot tell it, queue}; the times are text. Any other: {id, token, event, at, started at, result, text, state, due, reason, error (JSON), crash,
 -- pieces of output, new message}; false for None. Returns the state each job is in now; false for one whose claim is gone.
 local items = A[4]
 advance()
@@ -10,31 +10,35 @@ local states, succeeded = {}, {}
 local seconds = keep.succeeded or 0
 
 local function succeed(item)
-  local id = item[1]
-  local held = call('HMGET', J .. id, 'tok', 'q', 'u', 'ck', 'xa', 'dt', 'e', 'st', 'pr')
+  local id, queue, at = item[1], item[8], item[4]
+  local key = J .. id
+  local held = call('HMGET', key, 'tok', 'x')
   if held[1] ~= item[2] then return false end
-  local queue, at = held[2], text(item[4])
-  call('HSET', J .. id, 's', 'succeeded', 'tok', '', 'sa', text(item[5]), 'fa', at)
-  if held[7] or held[8] or held[9] then call('HDEL', J .. id, 'e', 'st', 'pr') end
-  if item[7] then call('HSET', J .. id, 'r', item[7]) end
-  local tag = held[6] or id
+  call('HSET', key, 's', 'succeeded', 'tok', '', 'sa', item[5], 'fa', at)
+  if item[7] then call('HSET', key, 'r', item[7]) end
+  local tag = id
+  if held[2] then
+    local more = call('HMGET', key, 'u', 'ck', 'xa', 'dt')
+    call('HDEL', key, 'e', 'st', 'pr')
+    if more[1] and call('GET', Q .. 'unique:' .. more[1]) == id then call('DEL', Q .. 'unique:' .. more[1]) end
+    if more[2] then
+      if call('HINCRBY', Q .. 'keys', more[2], -1) <= 0 then call('HDEL', Q .. 'keys', more[2]) end
+      free(more[2])
+    end
+    if more[3] then call('ZREM', Q .. 'expiry', id) end
+    tag = more[4] or id
+  end
   one(unacked, tag)
   one(index, tag)
   one(running, id)
   two(over, at, id)
-  if held[3] and call('GET', Q .. 'unique:' .. held[3]) == id then call('DEL', Q .. 'unique:' .. held[3]) end
-  if held[5] then call('ZREM', Q .. 'expiry', id) end
   if item[6] then
-    local key = metas .. id
-    if seconds > 0 then call('SETEX', key, seconds, item[6]) else call('SET', key, item[6]) end
-    call('PUBLISH', key, item[6])
-  end
-  if held[4] then
-    if call('HINCRBY', Q .. 'keys', held[4], -1) <= 0 then call('HDEL', Q .. 'keys', held[4]) end
-    free(held[4])
+    local result = metas .. id
+    if seconds > 0 then call('SETEX', result, seconds, item[6]) else call('SET', result, item[6]) end
+    call('PUBLISH', result, item[6])
   end
   ring_if_limited(queue)
-  took(queue, 'run', item[4] - item[5], 1)
+  took(queue, 'run', tonumber(at) - tonumber(item[5]), 1)
   succeeded[queue] = (succeeded[queue] or 0) + 1
   return 'succeeded'
 end
@@ -93,7 +97,7 @@ local function conclude(item)
     if #output > 0 then keep_output(id, job.a, output) end
     took(job.q, 'run', at - started_at, 1)
     if event ~= 'cancel' then
-      if failure then call('HSET', J .. id, 'e', failure) elseif job.e then call('HDEL', J .. id, 'e') end
+      if failure then call('HSET', J .. id, 'e', failure, 'x', '1') elseif job.e then call('HDEL', J .. id, 'e') end
     end
     if event == 'error' then call('HSET', J .. id, 'f', string.format('%.0f', job.f + 1)) end
     if item[12] then call('HSET', J .. id, 'cr', string.format('%.0f', job.cr + 1)) end

@@ -66,7 +66,7 @@ local function admit(queue, step, said, raw)
   call('UNLINK', J .. said.id, Q .. 'attempts:' .. said.id)
   call('SET', M .. said.id, raw)
   call('HSET', J .. said.id, 's', 'ready', 'k', number, 'q', queue, 't', said.task, 'p', p, 'ra', now_text,
-    'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'f', string.format('%.0f', said.retries))
+    'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'x', '1', 'f', string.format('%.0f', said.retries))
   if said.exchange ~= '' then call('HSET', J .. said.id, 'ex', said.exchange, 'rk', said.route) end
   if said.group then call('HSET', J .. said.id, 'g', '1') end
   if said.key then call('HSET', J .. said.id, 'ck', said.key, 'cl', said.key_limit or 1) end

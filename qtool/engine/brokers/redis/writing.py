@@ -47,7 +47,8 @@ def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
     text: str | bool = meta.decode() if meta is not None else False
     told = NULL if result == NULL else False
     if settlement.state is State.SUCCEEDED and not settlement.output:
-        return (lease.id, str(lease.token), False, settlement.at, settlement.started_at, text, told)
+        times = repr(settlement.at), repr(settlement.started_at)
+        return (lease.id, str(lease.token), False, *times, text, told, lease.queue)
     written = 0
     if settlement.event is not Event.SNOOZE:
         output = pieces(settlement.output)
