@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textual.widgets import Button
+
 from qtool.tui.frame import text_of
 from qtool.tui.screens.confirm import Confirm
 from qtool.tui.screens.edit import Edit
@@ -67,9 +69,13 @@ def notes(pilot: Pilot[None]) -> str:
 
 
 async def confirm(pilot: Pilot[None]) -> None:
-    """Go to the button that does it and press it."""
-    while getattr(pilot.app.focused, "id", None) != "yes":
-        await pilot.press("tab")
+    """Go to the button that does it, once it can be pressed, and press it."""
+    yes = pilot.app.screen.query_one("#yes", Button)
+    await settled(pilot, lambda: not yes.disabled)
+    for _ in pilot.app.screen.focus_chain:
+        if pilot.app.focused is not yes:
+            await pilot.press("tab")
+    assert pilot.app.focused is yes, text_of(pilot.app)
     await pilot.press("enter")
 
 
