@@ -136,7 +136,7 @@ def test_a_broker_that_is_gone(stage: Stage, size: tuple[int, int]) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         app: Any = pilot.app
-        app._watch.look = gone
+        app.link._look = gone
         await settled(pilot, lambda: "no such file" in text_of(app) or "cannot be reached" in text_of(app))
         stage.clock.advance(12)
         await compare(pilot, "stale")
