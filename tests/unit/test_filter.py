@@ -300,6 +300,23 @@ def test_options_that_are_not_json_have_no_tags() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        ("finished>-1h", FINAL),
+        ("finished<-1h", FINAL),
+        ("finished>-1h state:dead,ready", {State.DEAD}),
+        ("finished>-1h or state:ready", {*FINAL, State.READY}),
+        ("finished>-1h or error~x", None),
+        ("not finished>-1h", None),
+        ("started>-1h", None),
+        ("state:ready", {State.READY}),
+    ],
+)
+def test_a_time_of_ending_leaves_only_what_has_ended(text: str, states: set[State] | None) -> None:
+    assert parse(text).possible() == states
+
+
+@pytest.mark.parametrize(
     ("text", "queues", "states", "counted"),
     [
         ("queue:a", {"a"}, None, True),

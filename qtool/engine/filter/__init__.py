@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.engine.filter.nodes import Node, confined_queues, confined_states, counted
+from qtool.engine.filter.nodes import Node, confined_queues, confined_states, counted, possible_states
 from qtool.engine.filter.parser import parse_text, quote
 from qtool.engine.value import Value
 
@@ -58,6 +58,10 @@ class Filter(Value):
     def states(self) -> frozenset[State] | None:
         """The states outside of which certainly nothing matches; None when it may match in any."""
         return confined_states(self.root)
+
+    def possible(self) -> frozenset[State] | None:
+        """As :meth:`states`, with what no word of it says but follows: ``finished>-1h`` matches only what has ended."""
+        return possible_states(self.root)
 
     @property
     def only_queues_and_states(self) -> bool:

@@ -115,11 +115,12 @@ COUNTS: dict[str, Quantity] = {
     "crashes": Quantity("crashes", lambda job, _: job.crashes, nullable=False),
 }
 CREATED = Quantity("created_at", lambda job, _: job.created_at, nullable=False)
+FINISHED = Quantity("finished_at", lambda job, _: job.finished_at)
 TIMES: dict[str, Quantity] = {
     "created": CREATED,
     "due": Quantity("due_at", lambda job, _: job.due_at),
     "started": Quantity("started_at", lambda job, _: job.started_at),
-    "finished": Quantity("finished_at", lambda job, _: job.finished_at),
+    "finished": FINISHED,
     "expires": Quantity("expires_at", lambda job, _: job.expires_at),
 }
 SPANS: dict[str, Quantity] = {

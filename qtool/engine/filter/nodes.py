@@ -10,8 +10,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from qtool.engine.filter.fields import CREATED, TEXTS, Quantity, Text, escape_json, fold
-from qtool.engine.states import State
+from qtool.engine.filter.fields import CREATED, FINISHED, TEXTS, Quantity, Text, escape_json, fold
+from qtool.engine.states import FINAL, State
 from qtool.engine.value import Value
 
 if TYPE_CHECKING:
@@ -266,6 +266,15 @@ def confined_states(node: Node) -> frozenset[State] | None:
     if isinstance(node, StateIn):
         return node.states if len(node.states) < len(State) else None
     return _combine(node, confined_states)
+
+
+def possible_states(node: Node) -> frozenset[State] | None:
+    """As :func:`confined_states`, and what follows from times: only what has ended has a time at which it did."""
+    if isinstance(node, Compared) and node.field is FINISHED:
+        return FINAL
+    if isinstance(node, StateIn):
+        return confined_states(node)
+    return _combine(node, possible_states)
 
 
 def _combine(node: Node, confined: Callable[[Node], frozenset[_T] | None]) -> frozenset[_T] | None:
