@@ -59,6 +59,8 @@ class Kind(StrEnum):
     STARTED = "started"
     SUCCEEDED = "succeeded"
     RETRY = "retry"
+    AGAIN = "run again"
+    """Somebody retried by hand what had ended."""
     DEAD = "dead"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
@@ -79,7 +81,7 @@ _ENDS = {
 }
 
 
-_TURN = {Kind.ENQUEUED: 0, Kind.STARTED: 1}
+_TURN = {Kind.ENQUEUED: 0, Kind.AGAIN: 0, Kind.STARTED: 1}
 """Which comes first of what happened at the same instant."""
 
 
@@ -125,6 +127,8 @@ class _Jobs(Value):
     """When the last attempt of those that wait for another one failed."""
     newest: int
     """The greatest key."""
+    ended: Set[str]
+    """Ids of the newest that have ended, or wait for another attempt."""
 
 
 class Events:
@@ -139,6 +143,7 @@ class Events:
         """When the unbroken looking began."""
         self._newest = -1
         self._running: dict[str, JobInfo] = {}
+        self._ended: Set[str] = frozenset()
         self._workers: Mapping[str, WorkerInfo] = {}
         self._paused: frozenset[str] = frozenset()
         self._counts: object = None
@@ -178,11 +183,14 @@ class Events:
         newest = inspector.browse(None, limit=NEWEST)
         running = {job.id for job in sight.running}
         over = [id for id in self._running if id not in running][:FOLLOWED]
-        ended = [
-            *(job for job in inspector.get(over) if job is not None),
+        newest_ended = [
             *inspector.browse(self._trouble, limit=NEWEST).jobs,
             *inspector.browse(self._done, limit=DONE).jobs,
         ]
+        # What had ended and has not any more was retried.
+        there = {job.id for job in newest_ended}
+        over += [id for id in self._ended if id not in there and id not in running]
+        ended = [*(job for job in inspector.get(over) if job is not None), *newest_ended]
         jobs = {job.id: job for job in (*sight.running[::-1], *newest.jobs[::-1], *ended[::-1])}
         retried: dict[str, float] = {}
         for job in jobs.values():
@@ -191,12 +199,13 @@ class Events:
                 for attempt in inspector.attempts(job.id)[-1:]:
                     retried[job.id] = attempt.finished_at
         fresh = {job.id for job, key in zip(newest.jobs, newest.keys, strict=True) if key > self._newest}
-        return _Jobs(tuple(jobs.values()), fresh, retried, max([self._newest, *newest.keys]))
+        return _Jobs(tuple(jobs.values()), fresh, retried, max([self._newest, *newest.keys]), there)
 
     def _of_jobs(self, jobs: _Jobs, sight: Sight) -> Iterator[Occurrence]:
         since = self._looked_at - _SLACK if self._looked_at is not None else 0.0
         for job in jobs.jobs:
-            for kind, at in _story(job):
+            had_ended = any(f"{job.id}:{kind}:{_starts_before(job)}" in self._told for kind in _ENDS.values())
+            for kind, at in _story(job, had_ended=had_ended):
                 if kind is Kind.ENQUEUED and job.id in jobs.fresh:
                     # A job that was created long ago elsewhere is enqueued now.
                     yield from self._tell(job, kind, at if at > since else sight.snapshot.at)
@@ -204,7 +213,7 @@ class Events:
                     yield from self._tell(job, kind, at)
             if job.id in jobs.retried:
                 yield from self._tell(job, Kind.RETRY, jobs.retried[job.id], silent=jobs.retried[job.id] <= since)
-        self._newest = jobs.newest
+        self._newest, self._ended = jobs.newest, jobs.ended
         self._running = {job.id: job for job in sight.running}
         self._counts = _counts(sight)
 
@@ -217,7 +226,7 @@ class Events:
             del self._told[next(iter(self._told))]
         if silent:
             return ()
-        if kind not in (Kind.STARTED, Kind.RETRY):
+        if kind not in (Kind.STARTED, Kind.RETRY, Kind.AGAIN):
             self._seconds[int(at)] = self._seconds.get(int(at), 0) + 1
         return (Occurrence(key=key, at=at, kind=kind, job=_slim(job, kind)),)
 
@@ -269,14 +278,27 @@ class Events:
         return min(seen, real) / (until - start), real / (until - start)
 
 
-def _story(job: JobInfo) -> Iterator[tuple[Kind, float]]:
-    """What a job tells of itself, with the time of each."""
+def _story(job: JobInfo, *, had_ended: bool) -> Iterator[tuple[Kind, float]]:
+    """What a job tells of itself, with the time of each. ``had_ended``: it was seen to, before its last start."""
     if job.created_at is not None:
         yield Kind.ENQUEUED, job.created_at
+    # Only an operator's retry forgives all failures and keeps the starts.
+    forgiven = _starts_before(job) > 0 and not job.failures and not job.crashes
+    if job.ready_at is not None and job.state not in _NOT_YET and (had_ended or forgiven):
+        yield Kind.AGAIN, job.ready_at
     if job.started_at is not None:
         yield Kind.STARTED, job.started_at
     if job.state in FINAL and job.finished_at is not None:
         yield _ENDS[job.state], job.finished_at
+
+
+_NOT_YET = (State.WAITING, State.SCHEDULED, State.CANCELLED, State.EXPIRED)
+"""Of a job that stands here it is not told when it became ready last, or for what."""
+
+
+def _starts_before(job: JobInfo) -> int:
+    """How many times the job had been started when it became ready last."""
+    return job.attempt if job.state is State.READY else job.attempt - 1
 
 
 def _counts(sight: Sight) -> list[tuple[str, dict[State, int]]]:
@@ -291,7 +313,7 @@ def _after(job: JobInfo, kind: Kind) -> State:
     """The state in which the job was then."""
     if kind is Kind.STARTED:
         return State.RUNNING
-    if kind is Kind.ENQUEUED and job.state not in (State.WAITING, State.SCHEDULED):
+    if kind is Kind.AGAIN or (kind is Kind.ENQUEUED and job.state not in (State.WAITING, State.SCHEDULED)):
         return State.READY
     return job.state
 
@@ -318,7 +340,8 @@ def _is_small(job: JobInfo) -> bool:
 
 
 def _key(job: JobInfo, kind: Kind) -> str:
-    return f"{job.id}:{kind}:{0 if kind is Kind.ENQUEUED else job.attempt}"
+    number = 0 if kind is Kind.ENQUEUED else _starts_before(job) if kind is Kind.AGAIN else job.attempt
+    return f"{job.id}:{kind}:{number}"
 
 
 def _of_worker(worker: WorkerInfo, kind: Kind, now: float) -> Occurrence:

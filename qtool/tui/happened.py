@@ -24,6 +24,7 @@ SIGNS = {
     Kind.STARTED: "▸",
     Kind.SUCCEEDED: "✓",
     Kind.RETRY: "↻",
+    Kind.AGAIN: "↺",
     Kind.DEAD: "✗",
     Kind.CANCELLED: "-",
     Kind.EXPIRED: "-",
@@ -34,6 +35,7 @@ STYLES = {
     Kind.STARTED: "cyan",
     Kind.SUCCEEDED: "green",
     Kind.RETRY: "yellow",
+    Kind.AGAIN: "bold",
     Kind.DEAD: "red",
     Kind.CANCELLED: "dim",
     Kind.EXPIRED: "dim",
@@ -70,6 +72,8 @@ def _says(event: Occurrence) -> str:
     if event.kind in (Kind.DEAD, Kind.RETRY):
         attempt = f"attempt {job.attempt}: " if event.kind is Kind.RETRY else ""
         return f"{attempt}{job.error or job.reason or ''}"
+    if event.kind is Kind.AGAIN:
+        return "by hand"
     if event.kind is Kind.STARTED:
         return f"attempt {job.attempt}" if job.attempt > 1 else ""
     if event.kind is Kind.SUCCEEDED and job.started_at is not None and job.finished_at is not None:

@@ -218,3 +218,52 @@ def test_long_arguments_are_left_out(hall: Hall) -> None:
     (event,) = hall.news().occurrences
     assert event.job is not None
     assert event.job.args == ("…",)
+
+
+@pytest.mark.parametrize("outcome", [Done("1"), Fail(FAILURE, final=True)])
+def test_an_operators_retry_is_told_as_what_it_was(hall: Hall, outcome: Outcome) -> None:
+    (id,) = hall.put()
+    hall.end(hall.start(), outcome)
+    assert hall.kinds()[-1] in ("succeeded", "dead")
+    hall.adapter.operator.retry([id])
+    at = hall.clock.now()
+    (event,) = hall.news().occurrences
+    assert (str(event.kind), event.at) == ("run again", at)
+    assert event.job is not None
+    assert event.job.state == "ready"
+    assert hall.kinds() == []
+    leases = hall.start()
+    assert hall.kinds() == ["started"]
+    hall.end(leases, Done("1"))
+    assert hall.kinds() == ["succeeded"]
+
+
+def test_an_operators_retry_is_told_of_what_never_started_too(hall: Hall) -> None:
+    (id,) = hall.put()
+    hall.adapter.operator.cancel([id])
+    assert hall.kinds() == ["enqueued", "cancelled"]
+    hall.adapter.operator.retry([id])
+    assert hall.kinds() == ["run again"]
+
+
+def test_an_operators_retry_of_what_was_not_seen_to_end_is_told_once_it_starts(hall: Hall) -> None:
+    (id,) = hall.put()
+    hall.end(hall.start(), Fail(FAILURE, final=True))
+    hall.adapter.operator.retry([id])
+    hall.start()
+    assert "run again" in hall.kinds()
+    assert hall.kinds() == []
+
+
+def test_a_retry_after_a_failure_is_nobodys(hall: Hall) -> None:
+    policy = Policy(retries=3, backoff=1.0, jitter=False)
+    hall.put(policy=policy)
+    hall.end(hall.start(), Fail(FAILURE), policy)
+    seen = hall.kinds()
+    for _ in range(3):
+        hall.clock.advance(2.0)
+        hall.adapter.broker.maintain()
+        hall.start()
+        seen += hall.kinds()
+    assert "started" in seen
+    assert "run again" not in seen
