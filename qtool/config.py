@@ -77,6 +77,8 @@ class ContextEntry(Value):
     """Refuse commands that change anything."""
     production: bool = False
     """Say so in every question."""
+    key: str | None = None
+    """The secret by which its workers know a command for yours, where the broker is reached over a network."""
     alerts: Thresholds | None = None
     """When ``qtool top`` says that somebody should look."""
 
@@ -115,6 +117,8 @@ class WorkerDefaults(Value, kw_only=True):
     """The least that is said: ``debug``, ``info``, ``warning`` or ``error``."""
     echo: bool = False
     """Copy what jobs write to the worker's stderr."""
+    allow_exec: bool = False
+    """Run commands that come signed from a network broker."""
 
 
 class TopDefaults(Value, kw_only=True):
@@ -142,6 +146,8 @@ class Settings(Value, kw_only=True):
     """The context in use."""
     read_only: bool = False
     production: bool = False
+    key: str | None = None
+    """Signs commands on a network broker."""
     contexts: tuple[ContextEntry, ...] = ()
     current: str | None = None
     """The context that the file makes the default."""
@@ -186,6 +192,7 @@ def load_settings(
         context=entry.name if entry else None,
         read_only=entry is not None and entry.read_only,
         production=entry is not None and entry.production,
+        key=environ.get("QTOOL_KEY") or (entry.key if entry is not None else None),
         contexts=tuple(contexts.values()),
         current=current,
         routes=said.routes(),
@@ -208,7 +215,7 @@ def open_adapter(settings: Settings, *, write: bool = False, patience: float | N
     from qtool.engine.policy import Retention
     from qtool.engine.registry import open_broker
 
-    return open_broker(settings.broker, retention=Retention(**settings.retention), patience=patience)
+    return open_broker(settings.broker, retention=Retention(**settings.retention), patience=patience, key=settings.key)
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> str:
@@ -435,7 +442,13 @@ class _Reader:
 
 
 _ROUTE: dict[str, type | tuple[type, ...]] = {"queue": str, "priority": int}
-_CONTEXT: dict[str, type | tuple[type, ...]] = {"broker": str, "read_only": bool, "production": bool, "alerts": dict}
+_CONTEXT: dict[str, type | tuple[type, ...]] = {
+    "broker": str,
+    "read_only": bool,
+    "production": bool,
+    "key": str,
+    "alerts": dict,
+}
 _ALERTS: dict[str, type | tuple[type, ...]] = {
     "queues": (str, list),
     "max_age": (str, int, float),
@@ -467,6 +480,7 @@ _WORKER: dict[str, type | tuple[type, ...]] = {
     "log_format": str,
     "log_level": str,
     "echo": bool,
+    "allow_exec": bool,
 }
 _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",

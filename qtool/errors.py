@@ -259,6 +259,13 @@ class MoveSuperseded(BrokerError):
     this one had begun. Nothing is lost: see what that one reports."""
 
 
+class KeyNeeded(QtoolError):
+    """Commands go to a network broker only signed, and there is no key for {url}.
+    Set QTOOL_KEY, or 'key' of its context, to the same secret here and at its workers (qtool worker --allow-exec)."""
+
+    exit_code = ExitCode.REFUSED
+
+
 class ReadOnlyContext(QtoolError):
     """The context {context!r} is read-only: it may look, and not change anything."""
 

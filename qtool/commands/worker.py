@@ -78,6 +78,9 @@ def command(
         str | None,
         typer.Option("--lease", metavar="DURATION", help="How long its claims hold without a sign of life. [30s]"),
     ] = None,
+    allow_exec: Annotated[
+        bool, typer.Option("--allow-exec", help="From a network broker, run commands too: those signed with your key.")
+    ] = False,
     on_finish: Annotated[
         str | None,
         typer.Option("--on-finish", metavar="CMD", help="Run this with /bin/sh for each job that has ended."),
@@ -116,6 +119,9 @@ def command(
     QTOOL_REASON, QTOOL_ERROR, QTOOL_ATTEMPT and QTOOL_SECONDS, and as a line of JSON on stdin. With --log-format json
     each end of an attempt is a line on stderr too.
 
+    Commands that come from a network broker run only with --allow-exec, and if they are signed: with QTOOL_KEY, or the
+    key of the context, the same where they are enqueued and here.
+
     What is not said here is taken from [worker] in the configuration file.
     """
     from qtool.engine.sizes import parse_size, parse_slots
@@ -123,7 +129,8 @@ def command(
     from qtool.engine.worker.options import WorkerOptions
     from qtool.working.run import run, telling
 
-    usual = common.settings().worker
+    settings = common.settings()
+    usual = settings.worker
     kind = pool or usual.pool or "process"
     if kind not in POOLS:
         raise UsageError(why=f"There is no pool {kind!r}. Choose one of {', '.join(POOLS)}.")
@@ -142,6 +149,8 @@ def command(
         max_memory_per_child=parse_size(max_memory_per_child) if max_memory_per_child else usual.max_memory_per_child,
         drain_timeout=parse_duration(drain_timeout) if drain_timeout else usual.drain_timeout,
         lease=_lease(lease),
+        allow_exec=allow_exec or usual.allow_exec,
+        key=settings.key,
     )
     told = telling(
         on_finish=on_finish or usual.on_finish,

@@ -41,6 +41,8 @@ class Capabilities(Value, kw_only=True):
     peek: Literal["pure", "marks", "reorders", "counts"] = "pure"
     local_rescue: bool = False
     """A dead worker on this host is noticed at once, not when its lease runs out."""
+    network: bool = False
+    """Whoever reaches the server can write to it: commands come signed, and run where a worker was told to."""
     dependencies: bool = False
     """Jobs wait for their parents; without it ``parents`` is a note, and a job is ready at once."""
     unseen: str | None = None

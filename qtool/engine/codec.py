@@ -69,13 +69,15 @@ def _embed(more: list[Any]) -> bool:
 
 def encode_options(job: Job) -> str | None:
     """Policy, tags and parents, or None when the job says nothing of them. Raises NotSerialisable."""
-    if job.policy is UNSAID and not job.tags and not job.parents:
+    if job.policy is UNSAID and not job.tags and not job.parents and job.signature is None:
         return None
     said = {name: value for name in Policy.__slots__ if (value := getattr(job.policy, name)) is not None}
     if job.tags:
         said["tags"] = dict(job.tags)
     if job.parents:
         said["parents"] = list(job.parents)
+    if job.signature is not None:
+        said["signature"] = job.signature
     return encode_value(said, "The job's options") if said else None
 
 
@@ -143,6 +145,7 @@ def decode(envelope: Mapping[str, Any], *, id: str, created_at: float, queue: st
         tags=envelope.get("tags") or NOTHING,
         parents=tuple(envelope.get("parents") or ()),
         policy=policy,
+        signature=envelope.get("signature"),
     )
 
 

@@ -83,6 +83,8 @@ class Job(Value, kw_only=True):
     tags: Mapping[str, str] = NOTHING
     parents: tuple[str, ...] = ()
     policy: Policy = UNSAID
+    signature: str | None = None
+    """Of a command that goes over a network: see :mod:`qtool.engine.signing`."""
 
 
 class Lease(NamedTuple):

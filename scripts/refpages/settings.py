@@ -20,6 +20,8 @@ ENVIRONMENT = {
     "QTOOL_BROKER": "The broker's URL, or a file. `-b` and `-c` win over it.",
     "QTOOL_CONTEXT": "The context to use where neither `-b`, `-c` nor `QTOOL_BROKER` says anything.",
     "QTOOL_CONFIG": "The configuration file.",
+    "QTOOL_KEY": "The secret that signs commands for a network broker, and checks them there;"
+    " wins over the `key` of the context.",
     "QTOOL_BROKER_REQUIRED": "Not empty and not 0: use only a broker, context or file that an option or the environment"
     " names, never the default one. qtool's plugin for pytest sets it.",
     "QTOOL_DEBUG": "Not empty: tracebacks with errors, as `-v`.",

@@ -20,6 +20,7 @@ from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Slate
+    from qtool.engine.signing import Guard
     from qtool.engine.worker.floor import Floor
 
 SETTLE_IN = 0.02
@@ -53,8 +54,9 @@ class Command(Run):
 class Commands:
     """All command jobs of a worker."""
 
-    def __init__(self, floor: Floor, slate: Slate | None, first_slot: int) -> None:
-        """``first_slot``: of as many places on the slate as a worker may have slots."""
+    def __init__(self, floor: Floor, slate: Slate | None, first_slot: int, guard: Guard | None) -> None:
+        """``first_slot``: of as many places on the slate as a worker may have slots. ``guard``: of a network broker."""
+        self._guard = guard
         self._floor = floor
         self._clock = floor.clock
         self._slate = slate
@@ -96,6 +98,9 @@ class Commands:
     def start(self, lease: Lease) -> None:
         """Start the job's command; at most as many as there are slots may run."""
         now = self._clock.now()
+        if self._guard is not None and (why := self._guard.refusal(lease)) is not None:
+            self._floor.outbox.end(lease, Fail(Failure(type="CommandRefused", message=why), final=True), started=now)
+            return
         try:
             argv, cwd, extra = _parse(lease)
             policy = decode_options(lease.options)[0]

@@ -40,6 +40,10 @@ class WorkerOptions(Value, kw_only=True):
     drain_timeout: float | None = None
     """How long running jobs may go on after the first signal; None waits for them, however long."""
     lease: float = LEASE_SECONDS
+    allow_exec: bool = False
+    """Run commands that come from a network broker, if they are signed…"""
+    key: str | None = None
+    """… with this."""
     grace: float = 5.0
     """Between asking a run to stop and killing it."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import Adapter, Bell, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
+from qtool.engine.signing import Guard
 from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import State
 from qtool.engine.worker.autoscale import Autoscale
@@ -100,7 +101,8 @@ class Worker:
             grace=options.grace,
         )
         self._slate = broker.slate(self.id, places.count)
-        self._commands = Commands(floor, self._slate, first_command)
+        guard = Guard(adapter.url, options.allow_exec, options.key) if adapter.capabilities.network else None
+        self._commands = Commands(floor, self._slate, first_command, guard)
         starter = Starter(options, self._slate, self._commands.keeper, announce=listener.wants_events)
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)

@@ -23,9 +23,10 @@ def open_redis(
     clock: Clock | None = None,
     retention: Retention = KEEP,
     patience: float | None = None,
+    key: str | None = None,
 ) -> Adapter:
     """The broker at ``url`` (:mod:`.connecting`), reached when something is asked of it. Raises UsageError."""
-    store = Store(place_of(url), clock or SystemClock(), retention, patience)
+    store = Store(place_of(url), clock or SystemClock(), retention, patience, key)
     inspector = RedisInspector(store)
     journal = RedisJournal(store)
     results = RedisResults(store, inspector.listing, inspector.foreign)

@@ -121,6 +121,7 @@ def capabilities(store: Store) -> Capabilities:
         name="redis",
         shared=True,
         durable=True,
+        network=True,
         # kombu's priority steps: 0, 1 to 3, 4 to 6, and 7 to 9.
         priority_levels=4,
         local_rescue=True,

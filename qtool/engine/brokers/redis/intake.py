@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtool.engine.broker import Receipt
 from qtool.engine.celery.message import encode_message
 from qtool.engine.job import PRIORITIES, Job
+from qtool.engine.signing import signed
 from qtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def enqueue(store: Store, jobs: Sequence[Job]) -> Receipt:
     if not jobs:
         return Receipt(())
     now = store.clock.now()
-    rows = [row(job, now) for job in jobs]
+    rows = [row(signed(job, store.key, store.url), now) for job in jobs]
     ids = [job.id for job in jobs]
     existing = set()
     known: list[Any] = store.call("enqueue", rows)

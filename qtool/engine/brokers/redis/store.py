@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 class Store:
     """One server's database, as all sides of the adapter see it."""
 
-    def __init__(self, place: Place, clock: Clock, retention: Retention, patience: float | None = None) -> None:
-        """Connects only when something is asked. ``patience``: seconds to wait for the server, each time."""
+    def __init__(
+        self, place: Place, clock: Clock, retention: Retention, patience: float | None = None, key: str | None = None
+    ) -> None:
+        """Connects only when something is asked.
+
+        ``patience``: seconds to wait for the server, each time. ``key`` signs commands.
+        """
+        self.key = key
         self.place = place
         self.url = place.shown
         self.clock = clock
