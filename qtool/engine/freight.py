@@ -66,7 +66,9 @@ class Parcel(Value, kw_only=True):
     options: str | None = None
     """As :func:`qtool.engine.codec.encode_options` makes them."""
     envelope: str | None = None
-    """The message, where Celery's client said more than a job can hold: what is to follow it, its group, its route."""
+    """The message, where a client of Celery's published it."""
+    redis_only: bool = False
+    """The message says more than a job can hold: what is to follow it, its group, its route."""
     result: str | None = None
     attempts: tuple[Attempt, ...] = ()
     output: tuple[tuple[int, Chunk], ...] = ()
@@ -196,7 +198,9 @@ def key_held(holder: str) -> str:
 
 # --- parcels as text -------------------------------------------------------------------------------------
 
-_PLAIN = tuple(name for name in Parcel.__slots__ if name not in ("state", "reason", "error", "attempts", "output"))
+_PLAIN = tuple(
+    name for name in Parcel.__slots__ if name not in ("state", "reason", "error", "attempts", "output", "redis_only")
+)
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -204,6 +208,8 @@ def encode_parcel(parcel: Parcel) -> str:
     """JSON in ASCII; what is not said is not in it."""
     said: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(parcel, name)) is not None}
     said["state"] = parcel.state
+    if parcel.redis_only:
+        said["redis_only"] = True
     if parcel.reason is not None:
         said["reason"] = parcel.reason
     if parcel.error is not None:

@@ -117,7 +117,7 @@ class MemoryFreight:
     def _take_in(self, parcel: Parcel, queue: str) -> str | None:
         """Make a job of it; why not, otherwise."""
         store = self._store
-        if parcel.envelope is not None:
+        if parcel.redis_only:
             return MORE_THAN_A_JOB
         if parcel.id in store.by_id:
             return THERE_ALREADY

@@ -29,15 +29,16 @@ def open_redis(
     store = Store(place_of(url), clock or SystemClock(), retention, patience, key)
     inspector = RedisInspector(store)
     journal = RedisJournal(store)
+    strangers = Strangers(store, inspector.foreign, inspector.listing)
     results = RedisResults(store, inspector.listing, inspector.foreign)
     return Adapter(
         url=store.url,
         capabilities=capabilities(store),
         broker=RedisBroker(store, journal),
-        operator=RedisOperator(store, Strangers(store, inspector.foreign, inspector.listing)),
+        operator=RedisOperator(store, strangers),
         inspector=inspector,
         results=results,
         journal=journal,
         close=store.close,
-        freight=RedisFreight(store, inspector.listing, results),
+        freight=RedisFreight(store, inspector.listing, results, strangers),
     )

@@ -1,4 +1,4 @@
--- with common
+-- with common keeping
 -- Jobs come from another store (`i:`), or back from the way to it (`o:`): {way, store, trip, url, jobs}; a job is {id,
 -- queue, state, priority, fields, message, ready since, due, deadline, ended at, unique key that it holds, attempts,
 -- {attempt, pieces of output}, Celery's result}; false for None. Returns for each '' or why it stays outside; -1 where
@@ -31,9 +31,14 @@ local function take_in(job, outputs)
     if holder then return 'held ' .. holder end
     call('SET', Q .. 'unique:' .. unique, id)
   end
+  if (state == 'scheduled' or state == 'retry') and not ours_to_keep(queue) then
+    state, ready_at = 'ready', now_text
+  end
   local k = call('INCR', Q .. 'seq')
   local key = string.format('%.0f', k)
   call('HSET', J .. id, 'k', key, unpack(fields))
+  call('HSET', J .. id, 's', state)
+  if state == 'ready' then call('HSET', J .. id, 'ra', ready_at) end
   call('SET', M .. id, message)
   call('ZADD', Q .. 'jobs', key, id)
   if INDEXED[state] then call('ZADD', Q .. 'in:' .. state, key, id) end

@@ -1,4 +1,4 @@
--- with common
+-- with common keeping
 -- New jobs: {id, queue, task, priority, created, due, expires, unique, key, key limit, message}; false for None.
 -- Returns, for those that stood already, their places in the batch (from 0) and the ids of what stands.
 local jobs = A[4]
@@ -6,21 +6,6 @@ advance()
 local k = call('INCRBY', Q .. 'seq', #jobs) - #jobs
 local known, lists, ready_count, enqueued = {}, {}, {}, {}
 local index = batch('ZADD', Q .. 'jobs')
-
--- A worker of ours keeps what is not due; where only Celery's are, they do it themselves, with the message in their hands.
-local watched
-local function ours_to_keep(queue)
-  if call('EXISTS', P .. '_kombu.binding.' .. queue) == 0 then return true end
-  if watched == nil then
-    watched = false
-    for _, worker in ipairs(call('SMEMBERS', Q .. 'workers')) do
-      local info = call('HGET', Q .. 'worker:' .. worker, 'info')
-      local sound, said = pcall(cjson.decode, info or '')
-      if sound and now - (tonumber(said.seen_at) or 0) < 60 then watched = true end
-    end
-  end
-  return watched
-end
 
 for i, job in ipairs(jobs) do
   local id, queue, unique, key = job[1], job[2], job[8], job[9]

@@ -30,10 +30,11 @@ from qtool.errors import MoveSuperseded, QtoolError, Undecodable
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from qtool.engine.broker import ResultStore
+    from qtool.engine.broker import Change, ResultStore
     from qtool.engine.brokers.redis.listing import Listing
     from qtool.engine.brokers.redis.records import Record
     from qtool.engine.brokers.redis.store import Store
+    from qtool.engine.brokers.redis.strangers import Strangers
 
 CHANGED = "somebody else was at it just now"
 """Why a job stays that was claimed, or otherwise changed, between a look at it and the taking."""
@@ -45,9 +46,10 @@ LATE = -1
 class RedisFreight:
     """See :class:`qtool.engine.freight.Freight`."""
 
-    def __init__(self, store: Store, listing: Listing, results: ResultStore) -> None:
+    def __init__(self, store: Store, listing: Listing, results: ResultStore, strangers: Strangers) -> None:
         self._store = store
         self._listing = listing
+        self._strangers = strangers
         self._results = results
 
     def identity(self) -> str:
@@ -88,22 +90,21 @@ class RedisFreight:
 
     def _look(self, ids: Sequence[str], states: Collection[State]) -> list[Record | Moved]:
         """The record of each that may go; why it may not, of the others."""
+        if not ids:
+            return []
         store = self._store
         with store.translated():
-            records = self._listing.records(ids)
-            underway: list[Any] = store.client.hmget(store.layout.departed, list(ids)) if ids else []
-        found: list[Record | Moved] = []
-        for id, record, away in zip(ids, records, underway, strict=True):
-            if record is None:
-                found.append(Moved(id=id, note=UNKNOWN if away is None else UNDERWAY))
-            elif record.state is State.RUNNING or record.state not in states:
-                found.append(Moved(id=id, state=record.state, queue=record.said(b"q"), note=stays(record.state)))
-            elif record.fields[b"s"] != record.state.encode():
-                # A worker of Celery's has ended it, and upkeep has not written that down yet.
-                found.append(Moved(id=id, state=record.state, queue=record.said(b"q"), note=CHANGED))
-            else:
-                found.append(record)
-        return found
+            records = dict(zip(ids, self._listing.records(ids), strict=True))
+            away: list[Any] = store.client.hmget(store.layout.departed, list(ids))
+        underway = {id for id, where in zip(ids, away, strict=True) if where is not None}
+        strange = [id for id, record in records.items() if record is None and id not in underway]
+        stay = {id: Moved(id=id, note=UNDERWAY) for id in underway if records[id] is None}
+        if strange:
+            stay |= {id: _left(change) for id, change in self._strangers.adopt(strange).items()}
+            adopted = [id for id in strange if id not in stay]
+            with store.translated():
+                records |= dict(zip(adopted, self._listing.records(adopted), strict=True))
+        return [stay[id] if id in stay else _may_go(id, records[id], states) for id in ids]
 
     def _values(self, records: Sequence[Record]) -> dict[str, str | None]:
         """What those that succeeded have returned."""
@@ -217,6 +218,22 @@ class RedisFreight:
         if answer == LATE:
             raise MoveSuperseded(url=self._store.url)
         return answer
+
+
+def _may_go(id: str, record: Record | None, states: Collection[State]) -> Record | Moved:
+    if record is None:
+        return Moved(id=id, note=UNKNOWN)
+    why = None
+    if record.state is State.RUNNING or record.state not in states:
+        why = stays(record.state)
+    elif record.fields[b"s"] != record.state.encode():
+        # A worker of Celery's has ended it, and upkeep has not written that down yet.
+        why = CHANGED
+    return Moved(id=id, state=record.state, queue=record.said(b"q"), note=why) if why is not None else record
+
+
+def _left(change: Change) -> Moved:
+    return Moved(id=change.id, state=change.before, note=change.note)
 
 
 def _missed(parcel: Parcel) -> Moved:

@@ -41,15 +41,18 @@ def pack(record: Record, beside: Packed, into: str | None) -> Parcel:
         raise Undecodable(what="message", why="it is gone")
     message = decode_message(record.message)
     info = job_info(record)
+    # Left to Celery's workers, in a list, before its time.
+    early = info.state is State.READY and info.due_at is not None
+    more = _says_more(message)
     return Parcel(
         id=info.id,
         task=info.task,
         queue=info.queue,
         into=into,
-        state=info.state,
+        state=(State.RETRY if info.failures else State.SCHEDULED) if early else info.state,
         priority=info.priority,
         created_at=info.created_at or 0.0,
-        ready_at=info.ready_at,
+        ready_at=info.ready_at if not early else None,
         due_at=info.due_at,
         expires_at=info.expires_at,
         started_at=info.started_at,
@@ -66,7 +69,8 @@ def pack(record: Record, beside: Packed, into: str | None) -> Parcel:
         key_limit=info.key_limit,
         body=message.body,
         options=message.options,
-        envelope=record.message.decode() if _says_more(message) else None,
+        envelope=record.message.decode() if more or not message.ours else None,
+        redis_only=more,
         result=beside.value,
         attempts=tuple(map(attempt, beside.attempts)),
         output=beside.output,
@@ -76,8 +80,8 @@ def pack(record: Record, beside: Packed, into: str | None) -> Parcel:
 def _says_more(message: Message) -> bool:
     """Whether Celery's client said what no job can hold."""
     headers = message.headers
-    follows = any(message.content.embed.values()) if not message.ours else False
-    return follows or bool(headers.get("ignore_result") or headers.get("group") or message.exchange)
+    said = headers.get("ignore_result"), headers.get("group"), message.exchange
+    return any(message.content.embed.values()) or any(said)
 
 
 def coming(parcel: Parcel, queue: str, raw: list[bytes]) -> tuple[Any, ...]:

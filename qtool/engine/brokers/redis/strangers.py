@@ -40,6 +40,27 @@ class Strangers:
         found |= self._dismiss(verb, [each for id, each in sought.items() if id not in found])
         return {id: found.get(id) or Change(id, None, None, UNKNOWN) for id in ids}
 
+    def adopt(self, ids: Sequence[str]) -> dict[str, Change]:
+        """Give waiting messages a record, so that they are jobs as any; on the others, why they stay without."""
+        with self._store.translated():
+            metas = dict(zip(ids, self._listing.metas(ids), strict=True))
+            ended = {id: meta.state for id, meta in metas.items() if meta is not None and meta.state in FINAL}
+            sought = self._foreign.seek([id for id in ids if id not in ended])
+        found = {id: Change(id, state, state, NO_MESSAGE) for id, state in ended.items()}
+        found |= {id: change for id, each in sought.items() if (change := _refused("adopt", each)) is not None}
+        left = [each for id, each in sought.items() if id not in found]
+        if left:
+            with self._store.translated():
+                items = [self._item(each) for each in left]
+            done = self._store.call("adopt", items, raw=[each.seen.raw for each in left])
+            found |= {
+                each.seen.id: Change(each.seen.id, each.seen.state, each.seen.state, MOVED)
+                for each, yes in zip(left, done, strict=True)
+                if not yes
+            }
+        adopted = {each.seen.id for each in left} - found.keys()
+        return {id: found.get(id) or Change(id, None, None, UNKNOWN) for id in ids if id not in adopted}
+
     def _of_result(self, verb: str, id: str, state: State) -> Change:
         if verb == "delete":
             with self._store.translated():

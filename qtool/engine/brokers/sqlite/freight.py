@@ -244,7 +244,7 @@ def _attempt(row: Row) -> Attempt:
 
 def _take_in(db: apsw.Connection, parcel: Parcel, queue: str, admission: Admission, ledger: Ledger) -> str | None:
     """Make a job of it, in the state that it brings along; why not, otherwise."""
-    if parcel.envelope is not None:
+    if parcel.redis_only:
         return MORE_THAN_A_JOB
     try:
         if db.execute(_sql()["departed"], (parcel.id,)).get is not None:
