@@ -90,6 +90,10 @@ class Fleet:
         for process in self.processes:
             process.kill()
             process.wait()
+        # Results that are collected later would tell the server that nobody waits for them.
+        consumer = self.app.backend.result_consumer
+        consumer.subscribed_to.clear()
+        consumer.stop()
         self.app.close()
         self.adapter.close()
 

@@ -46,7 +46,7 @@ class Follower:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._noted: dict[str, Message] = {}
-        self._owed: dict[tuple[str, int], tuple[Followed, canvas.Owed]] = {}
+        self._owed: dict[tuple[str, int], tuple[Settlement, tuple[Followed, canvas.Owed]]] = {}
         """What was made out already: a settlement that is asked for again has to send the same."""
 
     def note(self, messages: Iterable[Message]) -> None:
@@ -86,9 +86,9 @@ class Follower:
         if message is None or settlement.told:
             return Followed(settlement), canvas.NOTHING_OWED
         known = self._owed.get((lease.id, lease.token))
-        if known is None:
-            known = self._owed[lease.id, lease.token] = self._make_out(settlement, message)
-        return known
+        if known is None or known[0] != settlement:
+            known = self._owed[lease.id, lease.token] = settlement, self._make_out(settlement, message)
+        return known[1]
 
     def _make_out(self, settlement: Settlement, message: Message) -> tuple[Followed, canvas.Owed]:
         desk, queue = self._desk(), settlement.lease.queue
