@@ -152,10 +152,14 @@ class Hand:
         return report
 
     def close(self, timeout: float = 0.0) -> None:
-        """Stop what is under way after its page, and do nothing more."""
+        """Stop what is under way after its page, and do nothing more.
+
+        A change is let finish for ``timeout`` seconds at most; where jobs are only waited for, nothing is.
+        """
+        changing = self.busy is not None
         for report in self._under_way.values():
             report.stop.set()
-        self._lines.close(timeout)
+        self._lines.close(timeout if changing else 0.0)
 
     def _tell(self, report: Report, steps: Iterator[Step]) -> None:
         """In a line's thread: go through the steps and tell of them now and then, also where one of them fails."""

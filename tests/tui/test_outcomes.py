@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +73,22 @@ def test_what_runs_is_waited_for_and_its_end_reported(stage: Stage) -> None:
         assert counts(stage)["running"] == 1
 
     stage.drive(look, options={"patience": 0.2})
+
+
+def test_to_end_nobody_waits_for_jobs_to_stop(stage: Stage) -> None:
+    fill(stage)
+
+    async def look(pilot: Pilot[None]) -> None:
+        app: Any = pilot.app
+        await open_jobs(pilot, "state:running")
+        await asked(pilot, "X")
+        await confirm(pilot)
+        await settled(pilot, lambda: app.doing.hand.last.waits)
+        began = time.monotonic()
+        app.doing.hand.close(timeout=20.0)
+        assert time.monotonic() - began < 10
+
+    stage.drive(look, options={"patience": 25.0})
 
 
 def test_many_jobs_go_in_pages_and_stop_between_two(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
