@@ -208,6 +208,24 @@ def test_filters(drive: Drive, adapter: Adapter, clock: ManualClock, where: str,
     assert adapter.inspector.count(parse(where)) == len(expected)
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_jobs_in_several_states_are_one_listing(drive: Drive, adapter: Adapter, oldest_first: bool) -> None:
+    some = (State.DEAD, State.RETRY, State.CANCELLED, State.SCHEDULED)
+    ids = [drive.reach(state) for state in some * 3]
+    found: list[str] = []
+    after: int | None = None
+    while True:
+        page = adapter.inspector.browse(
+            parse("state:dead,retry,cancelled"), after=after, limit=2, oldest_first=oldest_first
+        )
+        found += [job.id for job in page.jobs]
+        after = page.next
+        if after is None:
+            break
+    expected = [id for id in ids if drive.state(id) is not State.SCHEDULED]
+    assert found == (expected if oldest_first else expected[::-1])
+
+
 def test_get_keeps_the_order_and_says_what_is_unknown(drive: Drive, adapter: Adapter) -> None:
     first, second = drive.put(2)
     infos = adapter.inspector.get([second, "no-such", first, second])

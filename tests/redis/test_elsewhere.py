@@ -147,3 +147,25 @@ def test_a_long_queue_of_records_hides_no_message(celery: Deployment) -> None:
     assert celery.inspector.browse(oldest_first=True, limit=1).jobs[0].id == strange
     assert celery.inspector.browse(parse("task:proj.add")).jobs[0].id == strange
     assert celery.inspector.find(strange[:9]) == strange
+    # So many records have lost their messages to a worker that the counters leave room for the stranger.
+    celery.server.rpop(f"{celery.prefix}celery\x06\x169", 20)
+    newest = celery.send("proj.add", 2, 2)
+    assert celery.inspector.browse(parse("task:proj.add"), limit=1).jobs[0].id == newest
+
+
+def test_a_message_that_came_back_is_one_job(celery: Deployment) -> None:
+    id = celery.send("proj.add", 1, 1)
+    assert [lease.id for lease in celery.adapter.broker.claim("w", ("celery",), 1)] == [id]
+    assert [job.state for job in celery.inspector.browse().jobs] == [State.RUNNING]
+    (queue,) = celery.inspector.snapshot().queues
+    assert {state: n for state, n in queue.counts.items() if n} == {State.RUNNING: 1}
+    assert celery.inspector.check() == []
+    with celery.worker("-Q", "mail"):
+        celery.send("proj.add", 1, 1, queue="mail", countdown=3600)
+        until(lambda: celery.server.hlen(f"{celery.prefix}unacked") == 2)
+        counts = {queue.name: queue.counts for queue in celery.inspector.snapshot().queues}
+        assert (counts["celery"][State.RUNNING], counts["mail"][State.SCHEDULED]) == (1, 1)
+        celery.server.delete(f"{celery.prefix}unacked", f"{celery.prefix}unacked_index")
+    celery.adapter.broker.leave("w")
+    assert [(job.id, job.state) for job in celery.inspector.browse().jobs] == [(id, State.READY)]
+    assert celery.inspector.count() == celery.inspector.count(parse("task:proj.add")) == 1

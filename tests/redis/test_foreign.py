@@ -74,7 +74,9 @@ def test_a_queue_that_is_empty_is_there_and_those_of_control_are_not(celery: Dep
 def test_a_list_of_messages_that_nothing_binds_is_a_queue_and_another_list_is_not(celery: Deployment) -> None:
     celery.send("proj.add", 1, 2, queue="bound")
     celery.server.rename(f"{celery.prefix}bound", f"{celery.prefix}loose\x06\x163")
-    celery.server.lpush(f"{celery.prefix}shopping", "bread", '{"butter": 1}', "[]")
+    others = ["bread", "[]", "{}", '{"body": "", "properties": {}}', '{"properties": {"delivery_tag": "1"}}']
+    for number, item in enumerate(others):
+        celery.server.lpush(f"{celery.prefix}shopping-{number}", item)
     assert sorted(queues(celery)) == ["bound", "loose"]
     assert queues(celery)["loose"].counts[State.READY] == 1
 
