@@ -61,7 +61,10 @@ def _state(row: JobDetail) -> list[tuple[str, str]]:
     elif row.finished_at is not None and row.state in FINAL:
         since = ago(row.finished_at)
     attempt = f", attempt {row.attempt}" if row.attempt else ""
-    return [(f" {row.state}{reason}", STYLES[row.state]), (f"  {since}, queue {row.queue}{attempt}", "label")]
+    return [
+        (f" {row.state}{reason}", STYLES[row.state]),
+        (f"  {f'{since}, ' if since else ''}queue {row.queue}{attempt}", "label"),
+    ]
 
 
 def _news(row: JobDetail, cells: int) -> list[tuple[str, str]]:
