@@ -107,6 +107,7 @@ def test_to_wait_for_jobs_to_stop_is_not_to_be_busy(worked: Any) -> None:
     made, until = worked
     report = made.carry_out(plan(lambda _: iter([[Change("gone", RUNNING, RUNNING, ASKED_TO_STOP)]])))
     until(lambda: report.waits or report.done)
+    assert report.waits
     assert made.busy is None
     until(lambda: report.done)
     assert not report.stop.is_set()
