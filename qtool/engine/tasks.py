@@ -270,7 +270,12 @@ def module_name(module: str) -> str:
 
 _tasks: dict[str, AnyTask] = {}
 _apps: list[str] = []
-_BUILT_IN = {HTTP: "qtool.engine.http"}
+_BUILT_IN = {
+    HTTP: "qtool.engine.http:call",
+    "celery.map": "qtool.engine.sequences:each",
+    "celery.starmap": "qtool.engine.sequences:each_star",
+    "celery.accumulate": "qtool.engine.sequences:accumulate",
+}
 """Found by name when first asked for: a worker that calls no URL does not load a client for it."""
 
 
@@ -346,8 +351,9 @@ def _origin(made: AnyTask) -> tuple[Any, Any]:
 
 
 def _built_in(name: str) -> AnyTask:
-    module = import_module(_BUILT_IN[name])
-    made: AnyTask = Task(module.call, name, options=module.OPTIONS)
+    place, _, function = _BUILT_IN[name].partition(":")
+    module = import_module(place)
+    made: AnyTask = Task(getattr(module, function), name, options=getattr(module, "OPTIONS", NOTHING))
     _register(made)
     return made
 

@@ -10,6 +10,7 @@ import celery.exceptions
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery import chain, chord, group
+from celery.canvas import chunks, xmap, xstarmap
 
 from tests.interop import proj
 from tests.interop.conftest import Fleet, until
@@ -189,7 +190,8 @@ def test_a_chain_that_fails(fleet: Fleet) -> None:
     result = chain(fleet.sig("add", 1, 2), fleet.sig("boom"), fleet.sig("add", 4)).apply_async()
     with pytest.raises(ValueError, match="boom"):
         result.get(WAIT)
-    assert (result.state, result.parent.state, result.parent.parent.state) == ("FAILURE", "FAILURE", "SUCCESS")
+    states = ("FAILURE", "FAILURE", "SUCCESS")
+    until(lambda: (result.state, result.parent.state, result.parent.parent.state) == states)
 
 
 def test_a_chord_that_fails(fleet: Fleet, tmp_path: Any) -> None:
@@ -210,6 +212,13 @@ def test_a_part_that_expires_breaks_its_chord(fleet: Fleet) -> None:
     error = result.get(WAIT, propagate=False)
     assert isinstance(error, celery.exceptions.ChordError)
     assert "TaskRevokedError('expired')" in str(error)
+
+
+def test_one_task_for_many_items(fleet: Fleet) -> None:
+    assert xmap(fleet.sig("total"), [[1, 2], [3]], app=fleet.app).delay().get(WAIT) == [3, 3]
+    pairs = [(n, n) for n in range(5)]
+    assert xstarmap(fleet.sig("add"), pairs, app=fleet.app).delay().get(WAIT) == [0, 2, 4, 6, 8]
+    assert chunks(fleet.sig("add"), pairs, 2, app=fleet.app).delay().get(WAIT) == [[0, 2], [4, 6], [8]]
 
 
 def test_the_family_is_told(fleet: Fleet) -> None:

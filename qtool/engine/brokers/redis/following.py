@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.layout import SEPARATOR, step_of
 from qtool.engine.celery import canvas
 from qtool.engine.celery.message import Message, decode_message
-from qtool.engine.celery.results import KEPT_SECONDS, Child, exception_of, revoked_exception
+from qtool.engine.celery.results import KEPT_SECONDS, Child, exception_of, revoked_exception, settled
 from qtool.engine.ids import new_id
 from qtool.engine.job import Failure, Settlement
 from qtool.engine.states import Event, Reason, State
@@ -107,7 +108,12 @@ class Follower:
             return Followed(settlement, message), canvas.NOTHING_OWED
         failure = settlement.failure or Failure(type="Exception", message=str(settlement.reason or ""))
         exc = exception_of(failure, settlement.reason, message, message.task)
-        return Followed(settlement, message), canvas.on_failure(message, exc, failure.traceback, queue, desk)
+        owed = canvas.on_failure(message, exc, failure.traceback, queue, desk)
+        mine = settled(settlement, message)
+        if owed.results and mine is not None:
+            # Whoever waits for the end of the chain and then looks back finds why: its own error comes first.
+            owed = replace(owed, results=((message.id, mine), *owed.results))
+        return Followed(settlement, message), owed
 
     def _desk(self) -> canvas.Desk:
         return canvas.Desk(self._store.clock.now(), new_id)
