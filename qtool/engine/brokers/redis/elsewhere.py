@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.brokers.redis.layout import SEPARATOR
-from qtool.engine.brokers.redis.records import pairs, taken, text
+from qtool.engine.brokers.redis.records import taken, text
 from qtool.engine.brokers.redis.writing import error_text
 from qtool.engine.celery.results import decode_result
 from qtool.engine.states import FINAL
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
     from qtool.engine.brokers.redis.store import Store
 
 STRETCH = 512
-"""Records that a round of upkeep looks at: half a millisecond of the server."""
+"""Records that a round of upkeep looks at, and jobs that are settled at once: half a millisecond of the server."""
 
-HURRY = 8
-"""Times as many while a queue has fewer messages than records that say they are ready."""
+HURRY = 4096
+"""Those that it looks at while a queue has fewer messages than records that say they are ready."""
 
 
 class Elsewhere:
@@ -33,24 +32,13 @@ class Elsewhere:
 
     def settle(self) -> int:
         """One round: how many jobs have ended since their records were written. Raises BrokerError and its kin."""
-        settled = 0
-        for _ in range(HURRY if self._missing() else 1):
-            last, flat = self._store.call("taken", self._at, STRETCH)
-            self._at = text(last) if last else "-inf"
-            if items := list(_ends(flat, self._store.clock.now())):
-                settled += int(self._store.call("elsewhere", items))
-            if not last:
-                break
-        return settled
-
-    def _missing(self) -> bool:
-        """Whether there are certainly messages that others took."""
-        store = self._store
-        with store.translated():
-            names = [text(name) for name in store.client.smembers(store.layout.queues)]
-            rows = store.scripts.run("standing", (), (store.layout.prefix, SEPARATOR, *names)) if names else []
-        counted = ((listed, pairs(flat)) for listed, _, flat, _ in rows)
-        return any(listed < int(said.get(b"ready", 0)) - int(said.get(b"held", 0)) for listed, said in counted)
+        last, flat = self._store.call("taken", self._at, STRETCH, HURRY)
+        self._at = text(last) if last else "-inf"
+        items = list(_ends(flat, self._store.clock.now()))
+        return sum(
+            int(self._store.call("elsewhere", items[first : first + STRETCH]))
+            for first in range(0, len(items), STRETCH)
+        )
 
 
 def _ends(flat: Sequence[Any], now: float) -> Iterator[tuple[Any, ...]]:
