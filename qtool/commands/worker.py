@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -20,6 +21,7 @@ qtool worker -j 8                                # run commands, eight at a time
 qtool worker -A shop.tasks                       # and the tasks of a Python module
 qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
 qtool worker -A shop.tasks -j 2:16               # as many at once as the load asks for
+qtool worker -A proj.celery                      # a Celery application, at its own broker
 qtool worker -A shop.tasks --max-memory-per-child 500MB
 qtool worker -A shop.tasks --reload              # with your changes, as you make them
 qtool worker --burst -q && echo all done         # until the queues are empty
@@ -38,7 +40,12 @@ def command(
     common: Common,
     apps: Annotated[
         list[str] | None,
-        typer.Option("-A", "--app", metavar="MODULE", help="A module that defines tasks; repeat, or m1,m2."),
+        typer.Option(
+            "-A",
+            "--app",
+            metavar="MODULE",
+            help="A module of tasks, or a Celery application; repeat, or m1,m2.",
+        ),
     ] = None,
     queues: Queues = None,
     slots: Annotated[
@@ -111,6 +118,10 @@ def command(
     With --burst the worker ends when its queues hold nothing that is ready, running or about to be retried; jobs
     scheduled for later stay.
 
+    A Celery application is found as Celery's own -A finds it, and its tasks run as they do in Celery's own worker:
+    retries, chains, groups and chords are Celery's. Where nothing else names a broker the worker serves the
+    application's, and without -Q its queues.
+
     TERM or INT (Ctrl-C) lets running jobs finish and gives back what has not started. A second one asks running jobs to
     stop and puts them back into their queues, a third kills them; QUIT does that at once. Exit code 1 says that
     something had to be killed.
@@ -131,16 +142,18 @@ def command(
 
     settings = common.settings()
     usual = settings.worker
+    modules = split_names(apps) or usual.app
+    common, served = _application(common, settings.source, modules, split_names(queues) or usual.queues)
     kind = pool or usual.pool or "process"
     if kind not in POOLS:
         raise UsageError(why=f"There is no pool {kind!r}. Choose one of {', '.join(POOLS)}.")
     least, most = parse_slots(slots) if slots else usual.jobs or (_cores(), None)
     options = WorkerOptions(
-        queues=split_names(queues) or usual.queues,
+        queues=served,
         slots=least,
         most=most,
         pool=cast("PoolKind", kind),
-        apps=split_names(apps) or usual.app,
+        apps=modules,
         middleware=usual.middleware,
         burst=burst,
         max_jobs=max_jobs,
@@ -178,3 +191,21 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _application(
+    common: Common, source: str, apps: tuple[str, ...], queues: tuple[str, ...]
+) -> tuple[Common, tuple[str, ...]]:
+    """Where nobody says: the broker and the queues of a Celery application, if there is one among the modules.
+
+    ``source`` is what decided the broker so far.
+    """
+    unsaid = source == "default"
+    if not apps or (queues and not unsaid):
+        return common, queues
+    from qtool.working.application import ask
+
+    app = ask(apps)
+    if app is None:
+        return common, queues
+    return replace(common, broker=app.broker) if unsaid and app.broker else common, queues or app.queues

@@ -36,6 +36,11 @@ class Body(Value):
     """What is to follow: ``{"callbacks": …, "errbacks": …, "chain": …, "chord": …}``."""
 
     @property
+    def whole(self) -> str:
+        """All three parts, as they are in a message; two where nothing is to follow."""
+        return self.text if self.embed_text is EMPTY_EMBED else f"{self.text[:-1]},{self.embed_text}]"
+
+    @property
     def embed(self) -> Mapping[str, Any]:
         """What is to follow, decoded; empty when nothing is."""
         return NOTHING if self.embed_text is EMPTY_EMBED else json.loads(self.embed_text)

@@ -95,6 +95,18 @@ class Message(Value, kw_only=True):
         return 9 - self.priority
 
 
+_CARRIED = ("correlation_id", "reply_to", "delivery_info", "priority")
+"""Of a message's properties: what a task of Celery's sees in its request."""
+
+
+def came_with(message: Message) -> str:
+    """A lease's options for a message of Celery's: also its headers and properties, for an application to see."""
+    properties = {name: message.properties[name] for name in _CARRIED if name in message.properties}
+    said = json.dumps({"headers": message.headers, "properties": properties}, separators=(",", ":"))
+    options = message.options
+    return f'{{"celery":{said}}}' if options is None else f'{options[:-1]},"celery":{said}}}'
+
+
 # --- writing -----------------------------------------------------------------------------------------
 
 

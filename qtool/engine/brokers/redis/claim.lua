@@ -96,9 +96,24 @@ local function identify(raw, queue, step)
   end
   local job = load(said.id)
   if job then
-    -- Another consumer may have put it back, in words of its own.
-    if job.s == 'ready' and not job.h then return said.id, look(said.id) end
-    if (job.dt or job.id) == said.tag then return nil end
+    if (job.dt or job.id) == said.tag then
+      -- Another consumer may have put it back, in words of its own.
+      if job.s == 'ready' and not job.h and not job.tm then return said.id, look(said.id) end
+      return nil
+    end
+    if job.s == 'running' and call('HSETNX', J .. said.id, 'nx', raw) == 1 then
+      -- Celery's own retry is published before the attempt is settled.
+      call('HSET', J .. said.id, 'nl', P .. queue .. SUFFIX[step], 'x', '1')
+      return nil
+    end
+    if FINAL[job.s] and job.tm then
+      call('HDEL', J .. said.id, 'tm')
+      return nil
+    end
+    if job.tm or job.s == 'retry' or job.s == 'ready' then
+      if not go_on(job, queue, step, said, raw) then return nil end
+      return said.id, look(said.id)
+    end
     if not FINAL[job.s] then
       park(queue, raw)
       return nil

@@ -102,7 +102,7 @@ end
 -- --- records ----------------------------------------------------------------------------------------
 
 local FIELDS = {'s', 'k', 'q', 't', 'p', 'ra', 'da', 'xa', 'a', 'f', 'cr', 'tok', 'w', 'u', 'ck', 'cl', 'h', 'st', 'dt',
-                'o', 'e', 'sa', 'g'}
+                'o', 'e', 'sa', 'g', 'tm'}
 
 -- The record of a job; nil where there is none. Empty fields are absent ones.
 local function load(id)
@@ -395,7 +395,17 @@ local function keep_output(id, attempt, pieces)
   end
 end
 
--- A job no longer runs: its claim is gone, and its slots are free.
+-- What Celery published of a job while it still ran (its own retry) stands in its list from now on.
+local function let_go(id)
+  local list, raw = unpack(call('HMGET', J .. id, 'nl', 'nx'))
+  if not raw then return false end
+  call('HDEL', J .. id, 'nl', 'nx')
+  call('LPUSH', list, raw)
+  ring('ready')
+  return true
+end
+
+-- A job no longer runs: its claim is gone, and its slots are free. Where its next message is there it stands `ahead`.
 local function stopped(job)
   local tag = job.dt or job.id
   call('HDEL', P .. 'unacked', tag)
@@ -403,6 +413,7 @@ local function stopped(job)
   if job.ck then
     if call('HINCRBY', Q .. 'keys', job.ck, -1) <= 0 then call('HDEL', Q .. 'keys', job.ck) end
   end
+  job.ahead = let_go(job.id)
   ring_if_limited(job.q)
 end
 
@@ -416,6 +427,7 @@ local function give_back(job)
     moved(job, 'cancelled')
     call('HSET', J .. job.id, 's', 'cancelled', 'a', attempt, 'tok', '', 'fa', now_text, 'o', o)
     call('HDEL', J .. job.id, 'st', 'pr')
+    if job.ahead then call('HSET', J .. job.id, 'tm', '1', 'x', '1') end
     ended(job, now)
     tell(job.id, 'cancelled', revoked(job.id, 'terminated'))
   else
@@ -423,7 +435,7 @@ local function give_back(job)
     call('HSET', J .. job.id, 's', 'ready', 'a', attempt, 'tok', '', 'o', o)
     call('HDEL', J .. job.id, 'pr')
     if job.xa then call('ZADD', Q .. 'expiry', job.xa, job.id) end
-    stand(job, job.ra or now)
+    if job.ahead then call('HSET', J .. job.id, 'tm', '1', 'x', '1') else stand(job, job.ra or now) end
   end
   if job.ck then free(job.ck) end
 end

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qtool.engine.brokers.redis.writing import error_text
-from qtool.engine.celery.message import Message, decode_message, lease_body
+from qtool.engine.celery.message import Message, came_with, decode_message, lease_body
 from qtool.engine.job import Failure, Lease
 from qtool.engine.value import Value
 from qtool.errors import Undecodable
@@ -43,7 +43,9 @@ def _read(message: bytes) -> tuple[str, str | None, Message | None]:
     if _CREATED in message and _OPTIONS not in message and (body := lease_body(message)) is not None:
         return body, None, None
     decoded = decode_message(message)
-    return decoded.body, decoded.options, decoded
+    if decoded.ours:
+        return decoded.body, decoded.options, decoded
+    return decoded.content.whole, came_with(decoded), decoded
 
 
 def leases_of(packed: bytes, messages: Sequence[bytes], token: int) -> Claimed:

@@ -1,7 +1,8 @@
 -- with common
 -- Ends of runs, in order. A plain success: {id, token, false, at, started at, result (Celery's), its text where that
 -- cannot tell it, queue}; the times are text. Any other: {id, token, event, at, started at, result, text, state, due, reason, error (JSON), crash,
--- pieces of output, new message}; false for None. Returns the state each job is in now; false for one whose claim is gone.
+-- pieces of output, new message, told}; false for None. `told`: Celery did all but the record, and may have published the
+-- job anew. Returns the state each job is in now; false for one whose claim is gone.
 local items = A[4]
 advance()
 local unacked, index = batch('HDEL', P .. 'unacked'), batch('ZREM', P .. 'unacked_index')
@@ -18,7 +19,8 @@ local function succeed(item)
   if item[7] then call('HSET', key, 'r', item[7]) end
   local tag = id
   if held[2] then
-    local more = call('HMGET', key, 'u', 'ck', 'xa', 'dt')
+    local more = call('HMGET', key, 'u', 'ck', 'xa', 'dt', 'nx')
+    if more[5] then let_go(id) end
     call('HDEL', key, 'e', 'st', 'pr')
     if more[1] and call('GET', Q .. 'unique:' .. more[1]) == id then call('DEL', Q .. 'unique:' .. more[1]) end
     if more[2] then
@@ -72,18 +74,34 @@ local function arrive(job, state, at, due, message)
   end
 end
 
+-- Celery has published the job again: its message is met in a list, some time, and its record goes on with it.
+local function depart(job, state, at, due)
+  moved(job, state)
+  call('HSET', J .. job.id, 's', state, 'tm', '1', 'x', '1')
+  if state == 'ready' then
+    call('HSET', J .. job.id, 'ra', at)
+  elseif due then
+    call('HSET', J .. job.id, 'da', text(due))
+  end
+  if job.xa then call('ZADD', Q .. 'expiry', job.xa, job.id) end
+end
+
 local function conclude(item)
   local id, output = item[1], counted_off(item[13])
   local job = load(id)
   if not job or job.tok ~= item[2] then return false end
   local event, at, started_at, state, due = item[3], item[4], item[5], item[8], item[9]
   local reason, failure, meta = item[10], item[11], item[6]
-  local snoozed = event == 'snooze'
+  local snoozed = event == 'snooze' and not item[15]
   if job.st and not FINAL[state] then
     -- It was asked to stop: it does not run again.
     state, meta, reason = 'cancelled', revoked(id, 'terminated'), false
   end
+  if item[15] then call('HSET', J .. id, 'fo', job.tok) end
   stopped(job)
+  local departed = item[15] or job.ahead
+  -- What was published of one that is cancelled is dropped when it is met.
+  if departed and state == 'cancelled' then call('HSET', J .. id, 'tm', '1', 'x', '1') end
   call('HSET', J .. id, 'tok', '', 'sa', text(started_at))
   call('HDEL', J .. id, 'pr', 'why')
   if snoozed then
@@ -105,7 +123,11 @@ local function conclude(item)
     if reason then call('HSET', J .. id, 'why', reason) end
     if item[7] then call('HSET', J .. id, 'r', item[7]) end
   end
-  arrive(job, state, text(at), due, item[14])
+  if departed and not FINAL[state] then
+    depart(job, state, text(at), due)
+  else
+    arrive(job, state, text(at), due, item[14])
+  end
   if meta then tell(id, state, meta) end
   if job.ck then free(job.ck) end
   return state

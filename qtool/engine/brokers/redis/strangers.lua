@@ -58,27 +58,17 @@ local function park(queue, raw)
   call('SADD', Q .. 'queues', queue)
 end
 
--- A record for a message taken from the list of a step (1 to 4) of a queue; the job's state is `ready`, in no list.
-local function admit(queue, step, said, raw)
-  local k = call('INCR', Q .. 'seq')
-  local p = 9 - math.min(9, math.max(0, floor(said.priority or (step - 1) * 3)))
-  local number = string.format('%.0f', k)
-  call('UNLINK', J .. said.id, Q .. 'attempts:' .. said.id)
-  call('SET', M .. said.id, raw)
-  call('HSET', J .. said.id, 's', 'ready', 'k', number, 'q', queue, 't', said.task, 'p', p, 'ra', now_text,
-    'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'x', '1', 'f', string.format('%.0f', said.retries))
-  if said.exchange ~= '' then call('HSET', J .. said.id, 'ex', said.exchange, 'rk', said.route) end
-  if said.group then call('HSET', J .. said.id, 'g', '1') end
-  if said.key then call('HSET', J .. said.id, 'ck', said.key, 'cl', said.key_limit or 1) end
+local function priority_of(said, step)
+  return 9 - math.min(9, math.max(0, floor(said.priority or (step - 1) * 3)))
+end
+
+-- A ready job in no list, whose message may be too early (then it waits as `waiting`) or too late; nil for those.
+local function in_time(job, said, waiting)
   if said.expires then
-    call('HSET', J .. said.id, 'xa', text(said.expires))
-    call('ZADD', Q .. 'expiry', text(said.expires), said.id)
+    call('HSET', J .. job.id, 'xa', text(said.expires))
+    call('ZADD', Q .. 'expiry', text(said.expires), job.id)
+    job.xa = said.expires
   end
-  call('ZADD', Q .. 'jobs', number, said.id)
-  call('SADD', Q .. 'queues', queue)
-  count(queue, nil, 'ready')
-  roll(queue, 'enqueued', 1)
-  local job = load(said.id)
   if said.expires and said.expires <= now then
     moved(job, 'expired')
     call('HSET', J .. job.id, 's', 'expired', 'fa', now_text)
@@ -87,13 +77,52 @@ local function admit(queue, step, said, raw)
     return nil
   end
   if said.eta and said.eta > now then
-    moved(job, 'scheduled')
-    call('HSET', J .. job.id, 's', 'scheduled', 'da', text(said.eta))
+    moved(job, waiting)
+    call('HSET', J .. job.id, 's', waiting, 'da', text(said.eta))
     call('ZADD', Q .. 'delayed', text(said.eta), job.id)
     ring('ready')
     return nil
   end
   return job
+end
+
+-- A record for a message taken from the list of a step (1 to 4) of a queue; the job's state is `ready`, in no list.
+local function admit(queue, step, said, raw)
+  local k = call('INCR', Q .. 'seq')
+  local number = string.format('%.0f', k)
+  call('UNLINK', J .. said.id, Q .. 'attempts:' .. said.id)
+  call('SET', M .. said.id, raw)
+  call('HSET', J .. said.id, 's', 'ready', 'k', number, 'q', queue, 't', said.task, 'p', priority_of(said, step),
+    'ra', now_text, 'c', said.created and text(said.created) or now_text, 'dt', said.tag, 'x', '1',
+    'f', string.format('%.0f', said.retries))
+  if said.exchange ~= '' then call('HSET', J .. said.id, 'ex', said.exchange, 'rk', said.route) end
+  if said.group then call('HSET', J .. said.id, 'g', '1') end
+  if said.key then call('HSET', J .. said.id, 'ck', said.key, 'cl', said.key_limit or 1) end
+  call('ZADD', Q .. 'jobs', number, said.id)
+  call('SADD', Q .. 'queues', queue)
+  count(queue, nil, 'ready')
+  roll(queue, 'enqueued', 1)
+  return in_time(load(said.id), said, 'scheduled')
+end
+
+-- The next message of a job that Celery has published again under its id (its own retry, a replacement): the record
+-- goes on, perhaps as another task in another queue.
+local function go_on(job, queue, step, said, raw)
+  local waiting = job.s == 'retry' and 'retry' or 'scheduled'
+  if not job.tm then take_away(job) end
+  if job.xa then call('ZREM', Q .. 'expiry', job.id) end
+  moved(job, nil)
+  call('HDEL', J .. job.id, 'tm', 'ex', 'rk', 'da', 'xa', 'g')
+  call('SET', M .. job.id, raw)
+  call('HSET', J .. job.id, 's', 'ready', 'q', queue, 't', said.task, 'p', priority_of(said, step), 'ra', now_text,
+    'dt', said.tag, 'x', '1', 'f', string.format('%.0f', said.retries))
+  if said.exchange ~= '' then call('HSET', J .. job.id, 'ex', said.exchange, 'rk', said.route) end
+  if said.group then call('HSET', J .. job.id, 'g', '1') end
+  call('SADD', Q .. 'queues', queue)
+  count(queue, nil, 'ready')
+  -- That it is retried has been counted.
+  if waiting == 'retry' and said.eta and said.eta > now then roll(queue, 'retried', -1) end
+  return in_time(load(job.id), said, waiting)
 end
 
 -- Forget a finished run of the same id: a new message was published under it.

@@ -43,14 +43,14 @@ def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
     """What ``settle.lua`` takes; the output goes to the end of ``raw``."""
     settlement = followed.settlement
     lease, result = settlement.lease, settlement.result
-    meta = settled(settlement, followed.message, followed.children)
+    meta = settled(settlement, followed.message, followed.children) if not settlement.told else None
     text: str | bool = meta.decode() if meta is not None else False
-    told = NULL if result == NULL else False
+    null = NULL if result == NULL else False
     if settlement.state is State.SUCCEEDED and not settlement.output:
         times = repr(settlement.at), repr(settlement.started_at)
-        return (lease.id, str(lease.token), False, *times, text, told, lease.queue)
+        return (lease.id, str(lease.token), False, *times, text, null, lease.queue)
     written = 0
-    if settlement.event is not Event.SNOOZE:
+    if settlement.event is not Event.SNOOZE or settlement.told:
         output = pieces(settlement.output)
         raw += output
         written = len(output)
@@ -61,7 +61,7 @@ def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
         settlement.at,
         settlement.started_at,
         text,
-        told,
+        null,
         settlement.state,
         settlement.due_at if settlement.due_at is not None else False,
         settlement.reason or False,
@@ -69,6 +69,7 @@ def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
         settlement.crash,
         written,
         False,
+        settlement.told,
     )
 
 
