@@ -254,6 +254,12 @@ class BrokerNotNamed(QtoolError):
     exit_code = ExitCode.REFUSED
 
 
+class Distrusted(QtoolError):
+    """It is a command, and stays: {why}."""
+
+    exit_code = ExitCode.REFUSED
+
+
 class MoveSuperseded(BrokerError):
     """Another 'qtool move' between the same two stores, one of them {url}, began after this one and went on with what
     this one had begun. Nothing is lost: see what that one reports."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.brokers.redis.packing import Packed, coming, pack, seen_as
+from qtool.engine.brokers.redis.packing import Packed, coming, pack, seen_as, without_signature
 from qtool.engine.brokers.redis.records import text
 from qtool.engine.celery.message import decode_message, reissue
 from qtool.engine.freight import (
@@ -76,7 +76,9 @@ class RedisFreight:
                 taken.append(found)
                 continue
             try:
-                packed = pack(found, self._beside(found, values), into)
+                packed = without_signature(
+                    pack(found, self._beside(found, values), into), self._store.key, self._store.url
+                )
             except QtoolError as error:
                 taken.append(Moved(id=found.id, state=found.state, queue=found.said(b"q"), note=str(error)))
                 continue
@@ -157,7 +159,7 @@ class RedisFreight:
         whys: dict[str, str | None] = {}
         for parcel, queue in parcels:
             try:
-                rows[parcel.id] = coming(parcel, queue, raw)
+                rows[parcel.id] = coming(parcel, queue, self._store.key, self._store.url, raw)
             except QtoolError as error:
                 whys[parcel.id] = str(error)
         said = self._answer("arrive", way, store, trip.number, trip.origin_url, list(rows.values()), raw=raw)

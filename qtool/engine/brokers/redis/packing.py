@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.records import attempt, job_info
@@ -11,10 +12,11 @@ from qtool.engine.celery.message import Message, decode_message, encode_message,
 from qtool.engine.celery.results import decode_result, ended
 from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.freight import Parcel, attempt_said
-from qtool.engine.job import Chunk, Job
+from qtool.engine.job import EXEC, Chunk, Job, Lease
+from qtool.engine.signing import SIGNATURE, Guard, signed
 from qtool.engine.states import FINAL, State
 from qtool.engine.value import Value
-from qtool.errors import BadName, Undecodable
+from qtool.errors import BadName, Distrusted, Undecodable
 
 if TYPE_CHECKING:
     from qtool.engine.brokers.redis.records import Record
@@ -77,6 +79,24 @@ def pack(record: Record, beside: Packed, into: str | None) -> Parcel:
     )
 
 
+def without_signature(parcel: Parcel, key: str | None, url: str) -> Parcel:
+    """The parcel as it may go where permissions are the lock: a command is vouched for, and bears no signature.
+
+    Raises Distrusted for a command that others may have put there.
+    """
+    if parcel.task != EXEC:
+        return parcel
+    lease = Lease(parcel.id, parcel.task, parcel.queue, 0, 0, 0, 0, parcel.body, parcel.options, 1, 0.0)
+    why = "there is no key to check it with: set QTOOL_KEY, or 'key' of its context"
+    if key is not None:
+        why = Guard(url=url, allowed=True, key=key).refusal(lease) or ""
+    if why:
+        raise Distrusted(why=why)
+    said = json.loads(parcel.options or "{}")
+    said.pop(SIGNATURE)
+    return replace(parcel, options=json.dumps(said, separators=(",", ":")) if said else None)
+
+
 def _says_more(message: Message) -> bool:
     """Whether Celery's client said what no job can hold."""
     headers = message.headers
@@ -84,10 +104,10 @@ def _says_more(message: Message) -> bool:
     return any(message.content.embed.values()) or any(said)
 
 
-def coming(parcel: Parcel, queue: str, raw: list[bytes]) -> tuple[Any, ...]:
-    """What ``arrive.lua`` takes; the output goes to the end of ``raw``.
+def coming(parcel: Parcel, queue: str, key: str | None, url: str, raw: list[bytes]) -> tuple[Any, ...]:
+    """What ``arrive.lua`` takes; the output goes to the end of ``raw``. ``key`` signs commands.
 
-    Raises Undecodable, BadName, and what a message cannot be made of.
+    Raises Undecodable, BadName, KeyNeeded, and what a message cannot be made of.
     """
     for name in (parcel.id, parcel.task, queue, parcel.unique or "", parcel.key or ""):
         try:
@@ -95,7 +115,7 @@ def coming(parcel: Parcel, queue: str, raw: list[bytes]) -> tuple[Any, ...]:
         except UnicodeEncodeError:
             why = "it is not valid text (bytes that are not UTF-8)"
             raise BadName(what="the text", name=name[:80], why=why) from None
-    message = _message(parcel, queue)
+    message = _message(parcel, queue, key, url)
     meta = _meta(parcel)
     outputs: dict[int, list[Chunk]] = {}
     for number, chunk in parcel.output:
@@ -125,7 +145,7 @@ def coming(parcel: Parcel, queue: str, raw: list[bytes]) -> tuple[Any, ...]:
     )
 
 
-def _message(parcel: Parcel, queue: str) -> bytes:
+def _message(parcel: Parcel, queue: str, key: str | None, url: str) -> bytes:
     due = parcel.due_at
     if parcel.envelope is not None:
         return reissue(decode_message(parcel.envelope), queue=queue, eta=due)
@@ -148,7 +168,7 @@ def _message(parcel: Parcel, queue: str) -> bytes:
         parents=parents,
         policy=policy,
     )
-    return encode_message(job, retries=parcel.failures)
+    return encode_message(signed(job, key, url), retries=parcel.failures)
 
 
 def _meta(parcel: Parcel) -> bytes | None:
@@ -175,6 +195,8 @@ def _fields(parcel: Parcel, queue: str, meta: bytes | None) -> list[Any]:
     told = decode_result(meta).value if meta is not None and parcel.result is not None else None
     said: dict[str, Any] = {
         "s": parcel.state.value,
+        # More than the few fields that most records have.
+        "x": 1,
         "q": queue,
         "t": parcel.task,
         "p": parcel.priority,

@@ -1,0 +1,85 @@
+"""Moving commands over the border of what permissions guard: signed on the way in, vouched for on the way out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qtool.engine.freight import Moved
+from qtool.engine.ids import new_id
+from qtool.engine.job import EXEC, Job
+from qtool.engine.moving import Mover
+from qtool.engine.registry import open_broker
+from qtool.engine.signing import Guard
+from qtool.engine.states import FINAL, PENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from qtool.engine.broker import Adapter
+    from qtool.engine.freight import Moved
+
+KEY = "a secret"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Adapter]:
+    with open_broker(str(tmp_path / "jobs.db")) as adapter:
+        yield adapter
+
+
+def move(source: Adapter, target: Adapter, id: str) -> Moved:
+    mover = Mover(source, target)
+    mover.begin()
+    ((moved,),) = mover.move([id], PENDING | FINAL)
+    return moved
+
+
+def put(adapter: Adapter) -> str:
+    job = Job(id=new_id(), task=EXEC, args=("true",), created_at=time.time(), tags={"a": "b"})
+    (id,) = adapter.broker.enqueue([job]).ids
+    return id
+
+
+def test_a_command_is_signed_on_its_way_to_a_server_and_bears_no_signature_back(file: Adapter, redis_url: str) -> None:
+    id = put(file)
+    before = file.inspector.get([id])
+    with open_broker(redis_url, key=KEY) as server:
+        assert move(file, server, id).moved
+        (lease,) = server.broker.claim("w", (), 1)
+        assert Guard(url=redis_url, allowed=True, key=KEY).refusal(lease) is None
+        server.broker.leave("w")
+        assert move(server, file, id).moved
+    (after,) = file.inspector.get([id])
+    assert after is not None
+    assert before[0] is not None
+    assert (after.args, after.tags, after.state) == (before[0].args, before[0].tags, before[0].state)
+    (lease,) = file.broker.claim("w", (), 1)
+    assert "signature" not in (lease.options or "")
+
+
+def test_without_a_key_no_command_goes_to_a_server(file: Adapter, redis_url: str) -> None:
+    id = put(file)
+    with open_broker(redis_url) as server:
+        moved = move(file, server, id)
+        assert (moved.moved, moved.note and "QTOOL_KEY" in moved.note) == (False, True)
+        assert server.inspector.count() == 0
+    assert file.inspector.get([id])[0] is not None
+
+
+@pytest.mark.parametrize(("key", "why"), [(None, "no key"), ("another", "signature is wrong")])
+def test_a_command_that_nobody_vouches_for_stays_on_the_server(
+    file: Adapter, redis_url: str, key: str | None, why: str
+) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(open_broker(redis_url, key=KEY))
+        id = put(server)
+        moved = move(stack.enter_context(open_broker(redis_url, key=key)), file, id)
+        assert not moved.moved
+        assert why in (moved.note or "")
+        assert file.inspector.count() == 0
+        assert move(server, file, id).moved
