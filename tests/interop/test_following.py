@@ -11,7 +11,7 @@ from celery import chain, chord
 from qtool.engine.brokers.redis import open_redis
 from qtool.engine.brokers.redis.broker import RedisBroker
 from qtool.engine.clock import ManualClock
-from qtool.engine.job import Done, Fail, Failure, Lease, Outcome, Policy
+from qtool.engine.job import UNSAID, Done, Fail, Failure, Lease, Outcome, Policy, Retry
 from qtool.engine.policy import decide
 from qtool.engine.states import State
 from qtool.errors import BrokerUnreachable
@@ -41,9 +41,9 @@ class Hand:
         (lease,) = self.adapter.broker.claim(worker, ["celery"], 1, 5.0)
         return lease
 
-    def end(self, lease: Lease, outcome: Outcome) -> State | None:
+    def end(self, lease: Lease, outcome: Outcome, policy: Policy = UNSAID) -> State | None:
         now = self.clock.now()
-        settlement = decide(lease, outcome, Policy(), started_at=now, now=now, random=lambda: 0.5)
+        settlement = decide(lease, outcome, policy, started_at=now, now=now, random=lambda: 0.5)
         (state,) = self.adapter.broker.settle([settlement])
         return state
 
@@ -250,6 +250,14 @@ def test_a_part_that_is_cancelled_where_it_waits_breaks_its_chord(hand: Hand) ->
     assert hand.meta(result)["status"] == "FAILURE"
     assert "TaskRevokedError('revoked')" in str(hand.meta(result)["result"])
     assert hand.fleet.app.backend.client.llen(f"{hand.fleet.prefix}qtool:owed") == 0
+
+
+def test_what_is_told_of_a_retry_is_not_kept_for_ever(hand: Hand) -> None:
+    result = hand.fleet.send("add", 1, 2)
+    assert hand.end(hand.claim(), Retry(BOOM.failure), Policy(retries=1)) is State.RETRY
+    assert hand.meta(result)["status"] == "RETRY"
+    backend = hand.fleet.app.backend
+    assert backend.client.ttl(backend.get_key_for_task(result.id)) > 0
 
 
 def test_a_signature_that_nobody_can_send_fails_its_task(hand: Hand) -> None:

@@ -254,9 +254,9 @@ local function revoked(id, why)
     .. cjson.encode(id) .. '}'
 end
 
--- For Celery's clients (WIRE.md section 4): kept and told.
+-- For Celery's clients (WIRE.md section 4): kept and told; that a job is to be retried as long as that it failed.
 local function tell(id, state, meta)
-  local key, seconds = metas .. id, keep[state] or 0
+  local key, seconds = metas .. id, keep[state] or keep.dead or 0
   if seconds > 0 then call('SET', key, meta, 'EX', seconds) else call('SET', key, meta) end
   call('PUBLISH', key, meta)
 end
