@@ -39,7 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that cannot be run are skipped from here, all of them: so they are one line in the summary."""
     asked = set(getattr(item, "fixturenames", ()))
     params = getattr(getattr(item, "callspec", None), "params", {})
-    if asked & {"redis_server", "redis_servers", "redis_url"} or params.get("fresh") == "redis":
+    if asked & {"redis_server", "redis_servers", "redis_url"} or "redis" in (params.get("fresh"), params.get("broker")):
         need_redis()
 
 

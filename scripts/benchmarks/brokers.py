@@ -38,6 +38,8 @@ ONES = 2000
 """Jobs that are enqueued one at a time."""
 LATENCIES = 200
 MARK = struct.Struct("<qdd")
+FIRST = "Redis: drain, no results, first start to last end"
+"""The row that says how many jobs each had."""
 LIMIT = 300.0
 """Seconds that a worker may take for its jobs."""
 
@@ -245,7 +247,5 @@ def _row(name: str, medians: Mapping[str, float], titles: Mapping[str, str], job
         better="less" if timed else "more",
         budget=budget,
         peers=[Peer(name=titles[each], figure=medians[each]) for each in peers],
-        note=""
-        if timed or "drain" not in name
-        else "jobs: " + ", ".join(f"{titles[each]} {jobs[each]}" for each in jobs),
+        note="; ".join(f"{titles[each]}: {jobs[each]} jobs" for each in jobs) if name == FIRST else "",
     )

@@ -20,6 +20,8 @@
     17  growth of memory, descriptors and files                      scripts/soak
     18  random operations against a model of the states              tests/conformance/test_model
 
+Groups 2, 3, 5, 8, 14 and 16 are tried on a file and on a Redis alike: fixture ``broker``.
+
 Each prints its seed (``QTOOL_SEED``) where it chooses at random. The oracle is the same everywhere: the jobs append
 what they do to a log, and that, the file's states, its history and its own check have to agree. What needs a small or a
 read-only file system mounts one, and is skipped, with the reason, where that is not permitted. The long versions are

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from serving.redis import RedisServer
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if os.environ.get("QTOOL_SOAK") or "soak" in str(config.option.markexpr):
@@ -20,6 +22,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty broker that several processes share: a file, and a server of the test's own."""
+    if request.param == "sqlite":
+        return str(tmp_path / "q.db")
+    server: RedisServer = request.getfixturevalue("redis_servers")()
+    return f"{server.url}/0"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two processes at one file: every job is given to exactly one of them, and ends exactly once."""
+"""Two processes at one broker: every job is given to exactly one of them, and ends exactly once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,20 +14,16 @@ from qtool.engine.states import State
 
 from .tools import ROOT, counts, jobs
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 JOBS = 100_000
 
 
 @pytest.mark.slow
-def test_two_processes_never_get_the_same_job(tmp_path: Path) -> None:
-    path = str(tmp_path / "q.db")
-    with open_broker(path) as adapter:
+def test_two_processes_never_get_the_same_job(broker: str) -> None:
+    with open_broker(broker) as adapter:
         sent = [id for _ in range(0, JOBS, 5000) for id in adapter.broker.enqueue(jobs(5000)).ids]
     claimers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.claimer", path, name],
+            [sys.executable, "-m", "tests.faults.claimer", broker, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,7 +40,7 @@ def test_two_processes_never_get_the_same_job(tmp_path: Path) -> None:
     assert all(given), "one of them got nothing: they did not compete"
     assert sorted(given[0] + given[1]) == sorted(sent)
     assert [output[-1] for output in outputs] == ["0", "0"]
-    with open_broker(path) as adapter:
+    with open_broker(broker) as adapter:
         assert counts(adapter)[State.SUCCEEDED] == JOBS
         buckets = adapter.inspector.history(0, time.time() + 1, seconds=3600)
         assert sum(bucket.succeeded for bucket in buckets) == JOBS

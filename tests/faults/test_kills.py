@@ -117,14 +117,13 @@ def batch() -> list[Job]:
     return [job for number, job in enumerate(made) if number % 10] + commands
 
 
-def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
+def storm(path: str, tmp_path: Path, *, total: int, kills: int, within: float) -> None:
     """Run at least ``total`` jobs through ``kills`` kills, then hold the file against the effects.
 
     ``within`` is how many seconds the jobs of a dead worker may take to be back.
     """
     seed = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
     print(f"QTOOL_SEED={seed}")
-    path = str(tmp_path / "q.db")
     with ExitStack() as stack:
         adapter = stack.enter_context(open_broker(path))
         run = Storm(adapter, path, tmp_path / "effects", random.Random(seed))
@@ -149,13 +148,13 @@ def storm(tmp_path: Path, *, total: int, kills: int, within: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_few_kills(tmp_path: Path) -> None:
+def test_a_few_kills(broker: str, tmp_path: Path) -> None:
     # A machine that runs other tests too is given five seconds; the lease would take thirty.
-    storm(tmp_path, total=2000, kills=5, within=5.0)
+    storm(broker, tmp_path, total=2000, kills=5, within=5.0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_many_kills(tmp_path: Path) -> None:
+def test_many_kills(broker: str, tmp_path: Path) -> None:
     kills, total = int(os.environ.get("QTOOL_KILLS", "50")), int(os.environ.get("QTOOL_JOBS", "20000"))
-    storm(tmp_path, total=total, kills=kills, within=1.0)
+    storm(broker, tmp_path, total=total, kills=kills, within=1.0)

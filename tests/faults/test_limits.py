@@ -64,11 +64,12 @@ def kill(worker: subprocess.Popen[bytes], what: str, chance: random.Random) -> N
 
 
 @pytest.mark.parametrize("limit", ["key", "queue"])
-def test_no_kill_lets_more_run_than_a_limit_allows_and_none_costs_a_slot(tmp_path: Path, limit: str) -> None:
+def test_no_kill_lets_more_run_than_a_limit_allows_and_none_costs_a_slot(
+    broker: str, tmp_path: Path, limit: str
+) -> None:
     chance = random.Random(os.environ.get("QTOOL_SEED"))
     kills = int(os.environ.get("QTOOL_KILLS", "8"))
-    path = str(tmp_path / "jobs.db")
-    with open_broker(path) as adapter, ExitStack() as stack:
+    with open_broker(broker) as adapter, ExitStack() as stack:
         if limit == "key":
             for key, places in KEYS.items():
                 add(adapter, key, 12 * kills, 0.01, places, key=key, key_limit=places)
@@ -78,7 +79,9 @@ def test_no_kill_lets_more_run_than_a_limit_allows_and_none_costs_a_slot(tmp_pat
 
         def hire() -> subprocess.Popen[bytes]:
             options = ("-A", APP, "-j", "3")
-            return stack.enter_context(hired(path, *options, log=tmp_path / "workers.log", QTOOL_EFFECTS=str(tmp_path)))
+            return stack.enter_context(
+                hired(broker, *options, log=tmp_path / "workers.log", QTOOL_EFFECTS=str(tmp_path))
+            )
 
         workers = [hire(), hire()]
         until(lambda: len(log_of(tmp_path)) > 4, "the first runs")
@@ -102,20 +105,21 @@ def test_no_kill_lets_more_run_than_a_limit_allows_and_none_costs_a_slot(tmp_pat
 
 @pytest.mark.parametrize("what", ["worker", "child", "group"])
 @pytest.mark.parametrize("limit", ["key", "queue"])
-def test_the_slot_of_a_killed_holder_is_back_within_five_seconds(tmp_path: Path, limit: str, what: str) -> None:
+def test_the_slot_of_a_killed_holder_is_back_within_five_seconds(
+    broker: str, tmp_path: Path, limit: str, what: str
+) -> None:
     chance = random.Random(os.environ.get("QTOOL_SEED"))
-    path = str(tmp_path / "jobs.db")
     log = tmp_path / "workers.log"
-    with open_broker(path) as adapter:
+    with open_broker(broker) as adapter:
         if limit == "queue":
             adapter.operator.limit("queue", "default", concurrency=1)
         said = {"key": "k"} if limit == "key" else {}
         (long,) = add(adapter, "long", 1, 3600.0, 1, **said)
         env = {"QTOOL_EFFECTS": str(tmp_path)}
-        with hired(path, "-A", APP, "-j", "2", log=log, **env) as holder:
+        with hired(broker, "-A", APP, "-j", "2", log=log, **env) as holder:
             until(lambda: ["start", "long", long] in log_of(tmp_path), "the start of the holder")
             (next_,) = add(adapter, "next", 1, 0.0, 1, **said)
-            with hired(path, "-A", APP, "-j", "2", log=log, **env):
+            with hired(broker, "-A", APP, "-j", "2", log=log, **env):
                 until(lambda: len(adapter.inspector.snapshot().workers) == 2, "a second worker")
                 time.sleep(chance.random() * 0.5)
                 assert ["start", "next", next_] not in log_of(tmp_path)

@@ -40,7 +40,7 @@ def _job(task: str, *args: object) -> Job:
     ("pool", "how"), [("process", "exit"), ("process", "segfault"), ("thread", "segfault"), ("async", "kill")]
 )
 def test_a_poison_job_is_dead_after_three_crashes_and_no_neighbour_is_blamed_twice(
-    tmp_path: Path, pool: str, how: str
+    broker: str, tmp_path: Path, pool: str, how: str
 ) -> None:
     seed = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
     print(f"QTOOL_SEED={seed}")
@@ -49,11 +49,11 @@ def test_a_poison_job_is_dead_after_three_crashes_and_no_neighbour_is_blamed_twi
     jobs = [_job(innocent, 0.2 + draw.random()) for _ in range(INNOCENTS)]
     poison = _job("poison", how)
     jobs.insert(draw.randrange(len(jobs) + 1), poison)
-    path, effects = str(tmp_path / "q.db"), tmp_path / "effects"
-    with open_broker(path) as adapter:
+    effects = tmp_path / "effects"
+    with open_broker(broker) as adapter:
         ids = list(adapter.broker.enqueue(jobs).ids)
         options = ("-A", "tests.faults.poisons", "-j", str(SLOTS), "--pool", pool)
-        with hired(path, *options, log=tmp_path / "log", QTOOL_EFFECTS=str(effects)):
+        with hired(broker, *options, log=tmp_path / "log", QTOOL_EFFECTS=str(effects)):
             until(
                 lambda: all(job is not None and job.state in FINAL for job in adapter.inspector.get(ids)),
                 "the last job's end",

@@ -92,10 +92,9 @@ class Target:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Iterator[Target]:
-    path = str(tmp_path / "q.db")
-    with open_broker(path) as adapter:
-        yield Target(tmp_path, adapter, path)
+def target(broker: str, tmp_path: Path) -> Iterator[Target]:
+    with open_broker(broker) as adapter:
+        yield Target(tmp_path, adapter, broker)
 
 
 def storm(process: subprocess.Popen[bytes], choose: random.Random, signals: tuple[int, ...], most: int) -> None:

@@ -46,11 +46,11 @@ def alive(pid: int) -> bool:
 
 
 class Shop:
-    """A file with jobs, and workers over it."""
+    """A broker with jobs, by default a file, and workers over it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str | None = None) -> None:
         self.directory = directory
-        self.url = f"sqlite://{directory}/shop.db"
+        self.url = url or f"sqlite://{directory}/shop.db"
         self.adapter: Adapter = open_broker(self.url)
         self.workers: list[subprocess.Popen[bytes]] = []
 
