@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qtool.engine.brokers.redis import discovery
+from qtool.engine.brokers.redis.discovery import Discovery
 from qtool.engine.filter import parse
 from qtool.engine.job import Policy
 from qtool.engine.states import Reason, State
@@ -79,6 +81,22 @@ def test_a_list_of_messages_that_nothing_binds_is_a_queue_and_another_list_is_no
         celery.server.lpush(f"{celery.prefix}shopping-{number}", item)
     assert sorted(queues(celery)) == ["bound", "loose"]
     assert queues(celery)["loose"].counts[State.READY] == 1
+
+
+def test_in_a_large_keyspace_of_qtools_own_celerys_queues_are_found_by_and_by(
+    celery: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No look takes long for it, and the default one is there at once."""
+    monkeypatch.setattr(Discovery, "_mostly_ours", lambda _: True)
+    monkeypatch.setattr(discovery, "SMALL", 0)
+    monkeypatch.setattr(discovery, "STRETCH", 10)
+    for number in range(40):
+        celery.server.set(f"{celery.prefix}filler-{number}", "")
+    for name in ("celery", "mail", "sms"):
+        celery.send("proj.add", 1, 2, queue=name)
+    assert "celery" in queues(celery)
+    until(lambda: set(queues(celery)) == {"celery", "mail", "sms"})
+    assert set(queues(celery)) == {"celery", "mail", "sms"}
 
 
 # --- messages ----------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from qtool.engine.brokers.redis.records import literal, text
 if TYPE_CHECKING:
     from qtool.engine.brokers.redis.store import Store
 
-STRETCH = 10_000
-"""Keys that are gone over in one go."""
+STRETCH = 2000
+"""Keys that are gone over in one go: some milliseconds of the server."""
 
-FIRST = 2000
+FIRST = 10_000
 """Goes of the first sweep: twenty million keys."""
 
-LATER = 10
+LATER = 5
 """Goes of a look once there was a whole sweep: it goes on at the next one."""
 
 EVERY = 10.0
@@ -47,31 +47,43 @@ class Discovery:
         """The names of all queues."""
         self._sweep()
         client, layout = self._store.client, self._store.layout
+        if self._swept_at is None:
+            # Where tasks go by default is looked at without a sweep.
+            self._bindings([f"{layout.bindings}celery"])
         known = client.smembers(layout.queues) | client.smembers(layout.paused)
-        return {text(name) for name in known} | set(self._routes.values()) | self._lists
+        found = {*self._routes.values(), *self._coming_routes.values(), *self._lists, *self._coming_lists}
+        return {text(name) for name in known} | found
 
     def queue_of(self, exchange: str, routing_key: str) -> str:
         """Where a message published so lies: the queue bound there, or, on the default exchange, the key itself."""
         if not exchange:
             return routing_key
-        return self._routes.get((exchange, routing_key)) or routing_key
+        where = (exchange, routing_key)
+        return self._routes.get(where) or self._coming_routes.get(where) or routing_key
 
     # --- sweeping ------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
         """Go over the keyspace: all of it at first, later a stretch at each look."""
         now = self._store.clock.monotonic()
-        goes = FIRST
-        if self._swept_at is not None and not self._cursor:
-            rested = self._length == 1 or not 0 <= now - self._swept_at < EVERY
+        goes = LATER
+        if self._swept_at is None:
+            goes = LATER if self._mostly_ours() else FIRST
+        elif not self._cursor:
+            rested = self._length <= LATER or not 0 <= now - self._swept_at < EVERY
             goes = LATER if rested else 0
-        elif self._swept_at is not None:
-            goes = LATER
         for _ in range(goes):
             self._go()
             if not self._cursor:
                 self._swept_at = now
                 break
+
+    def _mostly_ours(self) -> bool:
+        """Whether the keyspace is large for qtool's own jobs: then Celery's queues are found by and by."""
+        client, layout = self._store.client, self._store.layout
+        keys = int(client.dbsize())
+        # A job has two keys at least, and a third with its result.
+        return keys > SMALL and 4 * int(client.zcard(layout.jobs)) > keys
 
     def _go(self) -> None:
         client, layout = self._store.client, self._store.layout
