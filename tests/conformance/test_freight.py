@@ -138,6 +138,16 @@ def test_what_is_due_later_comes_there_when_it_is_due(pair: Pair) -> None:
     assert pair.there.claim(10) == []
 
 
+def test_a_deadline_goes_along(pair: Pair) -> None:
+    ready = pair.here.put_one(expires_at=pair.clock.now() + LATER)
+    scheduled = pair.here.put_one(expires_at=pair.clock.now() + LATER, run_at=pair.clock.now() + 2 * LATER)
+    pair.move(ready, scheduled)
+    pair.there.clock.advance(LATER + 1)
+    assert pair.there.claim(10) == []
+    assert [pair.there.state(id) for id in (ready, scheduled)] == [State.EXPIRED] * 2
+    pair.check()
+
+
 def test_age_and_priority_say_who_is_next_there(pair: Pair) -> None:
     old = pair.here.put_one()
     pair.clock.advance(5)
@@ -154,6 +164,8 @@ def test_a_running_job_stays_and_so_does_one_in_another_state(pair: Pair) -> Non
     assert (running.moved, running.state, running.note) == (False, State.RUNNING, "it is running")
     assert (other.moved, other.state, other.note) == (False, State.SCHEDULED, "it is scheduled")
     assert (missing.moved, missing.state) == (False, None)
+    (running,) = pair.move(lease.id, states=frozenset(State))
+    assert (running.moved, running.note) == (False, "it is running")
     assert pair.here.succeed(lease)
     pair.check()
 

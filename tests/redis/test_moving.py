@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qtool.engine.brokers.redis.freight import CHANGED, RedisFreight
 from qtool.engine.freight import Moved
 from qtool.engine.ids import new_id
 from qtool.engine.job import EXEC, Job
 from qtool.engine.moving import Mover
 from qtool.engine.registry import open_broker
 from qtool.engine.signing import Guard
-from qtool.engine.states import FINAL, PENDING
+from qtool.engine.states import FINAL, PENDING, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from qtool.engine.broker import Adapter
+    from qtool.engine.brokers.redis.records import Record
     from qtool.engine.freight import Moved
 
 KEY = "a secret"
@@ -83,3 +85,32 @@ def test_a_command_that_nobody_vouches_for_stays_on_the_server(
         assert why in (moved.note or "")
         assert file.inspector.count() == 0
         assert move(server, file, id).moved
+
+
+@pytest.mark.parametrize("into", [None, "elsewhere"])
+def test_a_job_that_is_claimed_while_it_is_looked_at_stays(
+    file: Adapter, redis_url: str, monkeypatch: pytest.MonkeyPatch, into: str | None
+) -> None:
+    """On Redis a look and the taking are two steps; the second one sees whether the first still holds."""
+    look = RedisFreight._look
+    with open_broker(redis_url) as server:
+        job = Job(id=new_id(), task="t", created_at=time.time())
+        server.broker.enqueue([job])
+
+        def and_claims(self: RedisFreight, ids: Sequence[str], states: Collection[State]) -> list[Record | Moved]:
+            found = look(self, ids, states)
+            assert len(server.broker.claim("w", (), 1)) == 1
+            return found
+
+        monkeypatch.setattr(RedisFreight, "_look", and_claims)
+        if into is None:
+            moved = move(server, file, job.id)
+        else:
+            assert server.freight is not None
+            (moved,) = server.freight.transfer([job.id], into, PENDING)
+        assert (moved.moved, moved.note) == (False, CHANGED)
+        assert file.inspector.count() == 0
+        (info,) = server.inspector.get([job.id])
+        assert info is not None
+        assert (info.state, info.queue) == (State.RUNNING, "default")
+        assert server.inspector.check() == []
