@@ -83,7 +83,9 @@ def command(
     ] = None,
     lease: Annotated[
         str | None,
-        typer.Option("--lease", metavar="DURATION", help="How long its claims hold without a sign of life. [30s]"),
+        typer.Option(
+            "--lease", metavar="DURATION", help="How long its claims hold without a sign of life. [30s, on Redis 10s]"
+        ),
     ] = None,
     allow_exec: Annotated[
         bool, typer.Option("--allow-exec", help="From a network broker, run commands too: those signed with your key.")
@@ -176,12 +178,13 @@ def command(
     return run(common, options, told)
 
 
-def _lease(said: str | None) -> float:
-    """Seconds. Raises BadDuration, UsageError."""
-    from qtool.engine.broker import LEASE_SECONDS
+def _lease(said: str | None) -> float | None:
+    """Seconds; None where nobody says. Raises BadDuration, UsageError."""
     from qtool.engine.times import parse_duration
 
-    seconds = parse_duration(said) if said else LEASE_SECONDS
+    if not said:
+        return None
+    seconds = parse_duration(said)
     if seconds < SHORTEST_LEASE:
         raise UsageError(why=f"A lease of {said} is too short to be renewed in time: use {SHORTEST_LEASE:g}s or more.")
     return seconds

@@ -39,6 +39,8 @@ class Capabilities(Value, kw_only=True):
     browse: bool = True
     """Jobs can be listed, filtered and acted on by id."""
     peek: Literal["pure", "marks", "reorders", "counts"] = "pure"
+    lease: float = LEASE_SECONDS
+    """How long a worker's claims hold without a sign of life where nobody says."""
     local_rescue: bool = False
     """A dead worker on this host is noticed at once, not when its lease runs out."""
     network: bool = False

@@ -38,6 +38,7 @@ class Claimer:
         worker: str,
         broker: Broker,
         options: WorkerOptions,
+        lease: float,
         floor: Floor,
         health: Health,
         runners: Runners,
@@ -47,6 +48,7 @@ class Claimer:
         self._worker = worker
         self._broker = broker
         self._options = options
+        self._lease = lease
         self._floor = floor
         self._health = health
         self._runners = runners
@@ -144,7 +146,7 @@ class Claimer:
             self._floor.reactor.after(BRAKED)
             return
         try:
-            leases = self._broker.claim(self._worker, self._options.queues, want, self._options.lease)
+            leases = self._broker.claim(self._worker, self._options.queues, want, self._lease)
             self.claims += 1
             self.dry = len(leases) < want
             self._take(leases)

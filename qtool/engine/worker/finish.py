@@ -27,6 +27,7 @@ class Finish:
         self,
         inspector: Inspector,
         options: WorkerOptions,
+        lease: float,
         floor: Floor,
         health: Health,
         claimer: Claimer,
@@ -35,6 +36,7 @@ class Finish:
     ) -> None:
         self._inspector = inspector
         self._options = options
+        self._lease = lease
         self._floor = floor
         self._health = health
         self._claimer = claimer
@@ -50,7 +52,7 @@ class Finish:
         if self._floor.outbox.waiting:
             # With the broker gone for a whole lease, nothing of this can be stored any more.
             since = self._health.failing_since
-            return stopping and since is not None and self._floor.clock.monotonic() - since > self._options.lease
+            return stopping and since is not None and self._floor.clock.monotonic() - since > self._lease
         if stopping or self._claimer.exhausted:
             return True
         return self._options.burst and self._claimer.dry and self._burst_over()

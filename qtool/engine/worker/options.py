@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from qtool.engine.broker import LEASE_SECONDS
 from qtool.engine.value import Value
 
 if TYPE_CHECKING:
@@ -39,7 +38,8 @@ class WorkerOptions(Value, kw_only=True):
     """Start the pool's processes anew when the code of their modules changes."""
     drain_timeout: float | None = None
     """How long running jobs may go on after the first signal; None waits for them, however long."""
-    lease: float = LEASE_SECONDS
+    lease: float | None = None
+    """How long its claims hold without a sign of life; None leaves it to the broker."""
     allow_exec: bool = False
     """Run commands that come from a network broker, if they are signed…"""
     key: str | None = None

@@ -72,6 +72,7 @@ class Worker:
         self._broker = broker = adapter.broker
         self._hazards = adapter.capabilities.hazards
         self._options = options
+        lease = options.lease if options.lease is not None else adapter.capabilities.lease
         self._listener = listener = listener or Silence()
         self._clock = clock = clock or SystemClock()
         self._started_at = clock.now()
@@ -106,17 +107,17 @@ class Worker:
         starter = Starter(options, self._slate, self._commands.keeper, announce=listener.wants_events)
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
-        self._claimer = claimer = Claimer(self.id, broker, options, floor, health, runners, read_ahead, size)
+        self._claimer = claimer = Claimer(self.id, broker, options, lease, floor, health, runners, read_ahead, size)
         claimer.brake = brake
         size.on_change(lambda _: self._pool.children.fit())
         self._reload = Reload(floor, claimer, self._pool.children) if options.reload else None
         self._autoscale = Autoscale(adapter.inspector, options, floor, health, claimer, runners, size)
         told = self._autoscale.told
-        self._leases = Leases(broker, options.lease, self._info, floor, health, claimer, runners, told)
+        self._leases = Leases(broker, lease, self._info, floor, health, claimer, runners, told)
         self._upkeep = Upkeep(broker, floor, health, claimer, self._leases.beat)
         self._service = Service(notify, reactor, lambda: self._pool.serves, self._status)
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._announce_stop)
-        self._finish = Finish(adapter.inspector, options, floor, health, claimer, runners, self._stopping)
+        self._finish = Finish(adapter.inspector, options, lease, floor, health, claimer, runners, self._stopping)
 
     def run(self, *, then_exit: bool = False) -> Summary:
         """Work. Raises AppNotImported, PoolBroken, NoModules, BrokerError (the last only at the very start).

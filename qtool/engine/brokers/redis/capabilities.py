@@ -124,6 +124,8 @@ def capabilities(store: Store) -> Capabilities:
         network=True,
         # kombu's priority steps: 0, 1 to 3, 4 to 6, and 7 to 9.
         priority_levels=4,
+        # Nobody waits half a minute for what a worker on another host held that is gone.
+        lease=10.0,
         local_rescue=True,
         unseen=UNSEEN,
         weakened=_Weakened(store),
