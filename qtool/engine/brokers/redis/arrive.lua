@@ -37,7 +37,7 @@ local function take_in(job, outputs)
   local k = call('INCR', Q .. 'seq')
   local key = string.format('%.0f', k)
   call('HSET', J .. id, 'k', key, unpack(fields))
-  call('HSET', J .. id, 's', state)
+  call('HSET', J .. id, 's', state, 'x', '1')
   if state == 'ready' then call('HSET', J .. id, 'ra', ready_at) end
   call('SET', M .. id, message)
   call('ZADD', Q .. 'jobs', key, id)
