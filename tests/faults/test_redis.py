@@ -327,7 +327,7 @@ def test_an_empty_server_takes_over(redis_servers: MakeRedis, tmp_path: Path, st
     until(fleet.finished, "the last job")
     judge(fleet.adapter, fleet.sent, [line for line in fleet.lines() if line.split()[0] in set(fleet.sent)])
     pids = {worker.pid for worker in fleet.workers}
-    assert {info.pid for info in fleet.adapter.inspector.snapshot().workers} == pids
+    until(lambda: {info.pid for info in fleet.adapter.inspector.snapshot().workers} == pids, "the next beats")
     assert all(said.count("has lost everything") == 1 for said in fleet.said())
 
 
