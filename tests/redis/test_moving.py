@@ -1,4 +1,4 @@
-"""Moving commands over the border of what permissions guard: signed on the way in, vouched for on the way out."""
+"""Moving to and from a server: commands signed and vouched for, jobs claimed in the middle, answers that are lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qtool.engine.brokers.redis.freight import CHANGED, RedisFreight
+from qtool.engine.brokers.redis.store import Store
 from qtool.engine.freight import Moved
 from qtool.engine.ids import new_id
 from qtool.engine.job import EXEC, Job
@@ -16,6 +17,7 @@ from qtool.engine.moving import Mover
 from qtool.engine.registry import open_broker
 from qtool.engine.signing import Guard
 from qtool.engine.states import FINAL, PENDING, State
+from qtool.errors import BrokerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -114,3 +116,40 @@ def test_a_job_that_is_claimed_while_it_is_looked_at_stays(
         assert info is not None
         assert (info.state, info.queue) == (State.RUNNING, "default")
         assert server.inspector.check() == []
+
+
+@pytest.mark.parametrize(("script", "way"), [("depart", "out"), ("trips", "out"), ("arrive", "in"), ("trips", "in")])
+def test_an_answer_that_is_lost_on_its_way_loses_and_doubles_nothing(
+    file: Adapter, redis_url: str, monkeypatch: pytest.MonkeyPatch, script: str, way: str
+) -> None:
+    """The server has done it, and nobody is told: the next mover goes on, wherever that was."""
+    call = Store.call
+    with open_broker(redis_url) as server:
+        source, target = (server, file) if way == "out" else (file, server)
+        ids = [new_id() for _ in range(3)]
+        source.broker.enqueue([Job(id=id, task="t", created_at=time.time()) for id in ids])
+        mover = Mover(source, target)
+        mover.begin()
+
+        def and_cuts(self: Store, name: str, *arguments: object, raw: Sequence[bytes] = ()) -> object:
+            answer = call(self, name, *arguments, raw=raw)
+            if name == script:
+                raise BrokerUnreachable(url=redis_url, why="the connection was cut")
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "call", and_cuts)
+            with pytest.raises(BrokerUnreachable):
+                list(mover.move(ids, PENDING))
+        again = Mover(source, target)
+        again.begin()
+        for _ in again.finish():
+            pass
+        for _ in again.move(ids, PENDING):
+            pass
+        assert source.inspector.get(ids) == [None] * 3
+        assert [lease.id for lease in target.broker.claim("w", (), 9)] == ids
+        for end in (source, target):
+            assert end.freight is not None
+            assert end.freight.transits() == []
+            assert end.inspector.check() == []
