@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +65,13 @@ class Fleet:
     def close(self) -> None:
         """Stop, and let go of every connection."""
         self.stop()
-        # Results unsubscribe when they are forgotten, and need the connection for that.
-        gc.collect()
-        self.app.close()
+        with warnings.catch_warnings():
+            # Celery's client leaves sockets to be collected.
+            warnings.simplefilter("ignore", ResourceWarning)
+            # Results unsubscribe when they are forgotten, and need the connection for that.
+            gc.collect()
+            self.app.close()
+            gc.collect()
         self.redis.close()
 
     def task(self, name: str, *args: Any, **kwargs: Any) -> Any:

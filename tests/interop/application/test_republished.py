@@ -213,6 +213,17 @@ def test_a_retry_that_is_too_late_expires(line: Line) -> None:
     assert line.state("a") is State.EXPIRED
 
 
+@pytest.mark.parametrize("left", [RETRY, Told(state=State.READY)], ids=["retried", "replaced"])
+def test_a_worker_of_celery_s_may_end_it(line: Line, left: Told) -> None:
+    assert line.settle(start(line, "a"), left) is left.state
+    for status, state in (("RETRY", left.state), ("SUCCESS", State.SUCCEEDED)):
+        meta: dict[str, Any] = {"status": status, "result": None, "traceback": None, "children": [], "task_id": "a"}
+        line.client.set(f"{line.prefix}celery-task-meta-a", json.dumps(meta))
+        line.adapter.broker.maintain()
+        assert line.state("a") is state
+    assert line.left() == ["celery-task-meta-a"]
+
+
 def test_one_that_was_given_back_is_not_doubled(line: Line) -> None:
     lease = start(line, "a")
     line.publish("a", retries=1)

@@ -1,10 +1,10 @@
 -- with common
 -- Jobs that a worker of Celery's took and ended: {id, state, at, reason, error (JSON)}…; false for None.
--- Returns how many were ready until now.
+-- Returns how many were pending until now.
 local settled = 0
 for _, item in ipairs(A[4]) do
   local job = load(item[1])
-  if job and job.s == 'ready' and not job.h then
+  if job and (job.s == 'ready' or (job.s == 'retry' and job.tm)) and not job.h then
     local state, at = item[2], text(item[3])
     moved(job, state)
     roll(job.q, 'started', 1)

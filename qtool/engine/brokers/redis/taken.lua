@@ -1,5 +1,5 @@
 -- with common
--- Ready jobs that have a result of Celery's, in a stretch of the records: {from which key on, without it, how many, how
+-- Ready jobs, and those that Celery's own code has published again, that have a result of Celery's, in a stretch of the records: {from which key on, without it, how many, how
 -- many where a queue has fewer messages than records that say they are ready}.
 -- Returns the last key (false at the end), and ids and results.
 local from, most, hurry = A[4], A[5], A[6]
@@ -15,7 +15,8 @@ local stretch = call('ZRANGEBYSCORE', Q .. 'jobs', '(' .. from, '+inf', 'WITHSCO
 local found, last, bytes = {}, false, 0
 for i = 1, #stretch, 2 do
   last = stretch[i + 1]
-  if call('HGET', J .. stretch[i], 's') == 'ready' then
+  local state, departed = unpack(call('HMGET', J .. stretch[i], 's', 'tm'))
+  if state == 'ready' or (state == 'retry' and departed) then
     local meta = call('GET', metas .. stretch[i])
     if meta then
       found[#found + 1] = stretch[i]
