@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
+from tests.interop.conftest import hang_up
 from tests.worker.conftest import eventually
 
 if TYPE_CHECKING:
@@ -65,13 +64,7 @@ class Fleet:
     def close(self) -> None:
         """Stop, and let go of every connection."""
         self.stop()
-        with warnings.catch_warnings():
-            # Celery's client leaves sockets to be collected.
-            warnings.simplefilter("ignore", ResourceWarning)
-            # Results unsubscribe when they are forgotten, and need the connection for that.
-            gc.collect()
-            self.app.close()
-            gc.collect()
+        hang_up(self.app)
         self.redis.close()
 
     def task(self, name: str, *args: Any, **kwargs: Any) -> Any:
