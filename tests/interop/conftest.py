@@ -37,13 +37,12 @@ def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 
 def hang_up(app: Any) -> None:
-    """Close every connection of a Celery application: its own ``close`` only forgets them."""
+    """Let go of what a Celery application holds open, but for the pools that it shares with others of its URL."""
     # Results that are collected later would tell the server that nobody waits for them.
     consumer = app.backend.result_consumer
     consumer.subscribed_to.clear()
     consumer.stop()
     app.backend.client.connection_pool.disconnect()
-    app.pool.force_close_all()
     app.close()
     with warnings.catch_warnings():
         # What is still open is not to be found anywhere.
