@@ -113,7 +113,8 @@ def flaky(self, times, countdown=0, **kwargs):
     return [self.request.retries, kwargs]
 
 
-@app.task(bind=True, max_retries=2, default_retry_delay=0)
+# Of attempts that are due at once, two may run at Celery's workers at a time, and the earlier one has the last word.
+@app.task(bind=True, max_retries=2, default_retry_delay=0.3)
 def spent(self, with_error=True):
     note(self.request.id, str(self.request.retries))
     raise self.retry(exc=Odd("never") if with_error else None)
@@ -133,7 +134,7 @@ def elsewhere(self):
     return self.request.delivery_info["routing_key"]
 
 
-@app.task(bind=True, autoretry_for=(KeyError,), max_retries=2, retry_backoff=False, default_retry_delay=0)
+@app.task(bind=True, autoretry_for=(KeyError,), max_retries=2, retry_backoff=False, default_retry_delay=0.3)
 def auto(self, until):
     note(self.request.id, str(self.request.retries))
     if self.request.retries < until:
