@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, current_task
 
 
 class Odd(Exception):
@@ -74,6 +74,11 @@ def mark(path: str, word: str, seconds: float = 0.0) -> str:
     return word
 
 
+def request() -> dict[str, Any]:
+    """What the task is told of the message that it answers."""
+    return {name: getattr(current_task.request, name) for name in ("id", "retries", "parent_id")}
+
+
 TASKS = {
     "add": add,
     "total": total,
@@ -83,6 +88,7 @@ TASKS = {
     "missing": missing,
     "sleep": sleep,
     "mark": mark,
+    "request": request,
     "elsewhere": same,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from qtool.engine.brokers.redis.elsewhere import Elsewhere
 from qtool.engine.brokers.redis.following import Follower
 from qtool.engine.brokers.redis.reading import Claimed, leases_of
 from qtool.engine.brokers.redis.rescue import Rescuer
-from qtool.engine.brokers.redis.writing import ending, reporting
+from qtool.engine.brokers.redis.writing import anew, ending, goes_out_again, reporting
 from qtool.engine.slate import FileSlate
 from qtool.engine.states import FINAL, Event, State
 from qtool.errors import BrokerError
@@ -107,11 +107,22 @@ class RedisBroker:
         for first in range(0, len(settlements), AT_ONCE):
             some = settlements[first : first + AT_ONCE]
             raw: list[bytes] = []
-            ends = [ending(each, raw) for each in self._follower.follow(some)]
+            again = self._anew(some)
+            ends = [ending(each, raw, again.get(each.settlement.lease.id)) for each in self._follower.follow(some)]
             answer = self._store.call("settle", ends, raw=raw)
             self._follower.settled(some)
             states += [_STATES[state] if state is not None else None for state in answer]
         return states
+
+    def _anew(self, settlements: Sequence[Settlement]) -> dict[str, str | None]:
+        """The messages of those that are tried again, by id. They run: nobody else writes them meanwhile."""
+        retried = [each for each in settlements if goes_out_again(each)]
+        if not retried:
+            return {}
+        store = self._store
+        with store.translated():
+            found: Any = store.client.mget([store.layout.messages + each.lease.id for each in retried])
+        return {each.lease.id: anew(each, message) for each, message in zip(retried, found, strict=True)}
 
     # --- while it runs -------------------------------------------------------------------------------
 

@@ -60,7 +60,11 @@ local function arrive(job, state, at, due, message)
     ended(job, at)
     return
   end
-  if message then call('SET', M .. job.id, message) end
+  if message then
+    call('SET', M .. job.id, message)
+    -- Its delivery tag is its id.
+    call('HDEL', J .. job.id, 'dt')
+  end
   if job.xa then call('ZADD', Q .. 'expiry', job.xa, job.id) end
   if state == 'ready' then
     job.ra = tonumber(at)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from qtool.engine.celery.message import decode_message, reissue
 from qtool.engine.celery.results import settled
 from qtool.engine.output import HEAD, TAIL, bound, size
 from qtool.engine.states import Event, State
+from qtool.errors import NotSerialisable, PayloadTooLarge, Undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtool.engine.brokers.redis.following import Followed
-    from qtool.engine.job import Chunk, Failure, Report
+    from qtool.engine.job import Chunk, Failure, Report, Settlement
 
 PIECE = 16 * 1024
 """Bytes of output that are kept or dropped together, at most."""
@@ -39,8 +41,24 @@ def error_text(error: Failure) -> str:
     return json.dumps(said)
 
 
-def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
-    """What ``settle.lua`` takes; the output goes to the end of ``raw``."""
+def goes_out_again(settlement: Settlement) -> bool:
+    """Whether its message says too little for the next attempt: one of Celery's workers may take it."""
+    return settlement.state is State.RETRY and settlement.event is Event.ERROR and not settlement.told
+
+
+def anew(settlement: Settlement, message: bytes | None) -> str | None:
+    """The message of the next attempt (WIRE.md section 7, RETRY); None where it has to stay as it was."""
+    if message is None:
+        return None
+    try:
+        again = reissue(decode_message(message), retries=settlement.lease.failures + 1, eta=settlement.due_at)
+    except (Undecodable, NotSerialisable, PayloadTooLarge):
+        return None
+    return again.decode("ascii")
+
+
+def ending(followed: Followed, raw: list[bytes], again: str | None = None) -> tuple[Any, ...]:
+    """What ``settle.lua`` takes; the output goes to the end of ``raw``. ``again``: the next attempt's message."""
     settlement = followed.settlement
     lease, result = settlement.lease, settlement.result
     meta = settled(settlement, followed.message, followed.children) if not settlement.told else None
@@ -68,7 +86,7 @@ def ending(followed: Followed, raw: list[bytes]) -> tuple[Any, ...]:
         error_text(settlement.failure) if settlement.failure is not None else False,
         settlement.crash,
         written,
-        False,
+        again if again is not None else False,
         settlement.told,
     )
 

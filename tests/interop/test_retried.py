@@ -1,0 +1,71 @@
+"""A job that failed at qtool's worker and is tried again, perhaps by one of Celery's."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qtool.engine.celery.message import decode_message
+from qtool.engine.job import Failure, Job, Settlement
+from qtool.engine.states import Event, State
+from tests.interop.conftest import Fleet, until
+
+if TYPE_CHECKING:
+    from qtool.engine.job import Lease
+
+
+def fail(fleet: Fleet, lease: Lease, seconds: float) -> float:
+    """The attempt ends with an error, and the next one is due in so many seconds: when."""
+    now = time.time()
+    failure = Failure(type="ValueError", message="boom")
+    settlement = Settlement(lease, Event.ERROR, State.RETRY, now, now, due_at=now + seconds, failure=failure)
+    assert fleet.adapter.broker.settle([settlement]) == [State.RETRY]
+    return now + seconds
+
+
+def message_of(fleet: Fleet, id: str) -> Any:
+    raw: Any = fleet.app.backend.client.get(f"{fleet.prefix}qtool:message:{id}")
+    return decode_message(raw)
+
+
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_the_next_attempt_is_counted_wherever_it_runs(fleet: Fleet, whose: str) -> None:
+    queue = f"again-{whose}"
+    if whose == "theirs":
+        link = fleet.sig("same", "linked", immutable=True).set(queue="linked")
+        id = fleet.send("request", queue=queue, link=link).id
+    else:
+        id = "ours"
+        fleet.adapter.broker.enqueue([Job(id=id, task="proj.request", queue=queue, created_at=time.time())])
+    before = message_of(fleet, id) if whose == "ours" else None
+    (lease,) = fleet.adapter.broker.claim("w", (queue,), 1)
+    due = fail(fleet, lease, 0.05)
+    said = message_of(fleet, id)
+    assert (said.retries, said.headers["parent_id"]) == (1, id)
+    assert said.eta == pytest.approx(due, abs=1e-3)
+    assert before is None or (said.content, said.created_at) == (before.content, before.created_at)
+    result = fleet.app.AsyncResult(id)
+    assert (result.state, repr(result.result)) == ("RETRY", "ValueError('boom')")
+    until(lambda: fleet.adapter.broker.maintain() and message_ready(fleet, queue))
+    (lease,) = fleet.adapter.broker.claim("w", (queue,), 1)
+    assert (lease.attempt, lease.failures) == (2, 1)
+    fail(fleet, lease, 0.0)
+    assert message_of(fleet, id).retries == 2
+    until(lambda: fleet.adapter.broker.maintain() and message_ready(fleet, queue))
+    fleet.celery_worker("-P", "solo", "-Q", queue)
+    request = result.get(timeout=30)
+    assert (request["retries"], request["id"], request["parent_id"]) == (2, id, id)
+    (job,) = fleet.adapter.inspector.get([id])
+    assert job is not None
+    assert (job.state, json.loads(fleet.adapter.results.results([id])[0].value)["retries"]) == (State.SUCCEEDED, 2)
+    if whose == "theirs":
+        client: Any = fleet.app.backend.client
+        assert client.llen(f"{fleet.prefix}linked") == 1
+
+
+def message_ready(fleet: Fleet, queue: str) -> Any:
+    client: Any = fleet.app.backend.client
+    return client.llen(f"{fleet.prefix}{queue}") or client.llen(f"{fleet.prefix}{queue}\x06\x169")
