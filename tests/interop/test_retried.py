@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,7 @@ def test_the_next_attempt_is_counted_wherever_it_runs(fleet: Fleet, whose: str) 
     assert (request["retries"], request["id"], request["parent_id"]) == (2, id, id)
     (job,) = fleet.adapter.inspector.get([id])
     assert job is not None
-    assert (job.state, json.loads(fleet.adapter.results.results([id])[0].value)["retries"]) == (State.SUCCEEDED, 2)
+    assert job.state is State.SUCCEEDED
     if whose == "theirs":
         client: Any = fleet.app.backend.client
         assert client.llen(f"{fleet.prefix}linked") == 1

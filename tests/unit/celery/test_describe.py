@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ("redis://host", {}, None, "redis://host"),
         ("redis://u:p%40@host:1/2", {}, None, "redis://u:p%40@host:1/2"),
         ("redis://host/2", {"global_keyprefix": "pre:"}, None, "redis://host/2?prefix=pre:"),
+        ("redis://host/2", {"visibility_timeout": 7200}, None, "redis://host/2?visibility_timeout=7200"),
         ("redis+socket:///tmp/s?virtual_host=3", {}, None, "redis+socket:///tmp/s?db=3"),
         ("rediss://host?ssl_cert_reqs=CERT_NONE", {}, None, "rediss://host?ssl_cert_reqs=CERT_NONE"),
         ("redis://host", {}, {"ssl_cert_reqs": ssl.CERT_NONE}, "rediss://host?ssl_cert_reqs=CERT_NONE"),

@@ -14,6 +14,7 @@ from qtool.engine.brokers.redis.elsewhere import Elsewhere
 from qtool.engine.brokers.redis.following import Follower
 from qtool.engine.brokers.redis.reading import Claimed, leases_of
 from qtool.engine.brokers.redis.rescue import Rescuer
+from qtool.engine.brokers.redis.restoring import Restorer
 from qtool.engine.brokers.redis.writing import anew, ending, goes_out_again, reporting
 from qtool.engine.slate import FileSlate
 from qtool.engine.states import FINAL, Event, State
@@ -48,6 +49,7 @@ class RedisBroker:
         self._belfry = Belfry(store)
         self._follower = Follower(store)
         self._elsewhere = Elsewhere(store)
+        self._restorer = Restorer(store)
         self._rescuer = Rescuer(store, self._follower, self.settle)
         self._turn = 0
         self._tidy_at = 0.0
@@ -157,7 +159,7 @@ class RedisBroker:
 
     def maintain(self) -> Maintenance:
         self._belfry.mend()
-        rescued = self._rescuer.rescue()
+        rescued = self._rescuer.rescue() + self._restorer.restore()
         promoted = expired = 0
         while True:
             some_promoted, some_expired, more, next_due = self._store.call("maintain")

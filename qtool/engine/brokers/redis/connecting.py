@@ -5,13 +5,15 @@
     sentinel://[user:password@]host[:port],…/service[/db]
 
 Options after ``?``: ``prefix`` goes before every key and channel, as Celery's ``global_keyprefix``; ``timeout`` is how
-many seconds an answer may take; over TLS ``ssl_cert_reqs`` (none, optional, required; also as Celery's CERT_NONE …),
-``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_check_hostname``; for sentinels ``sentinel_username``,
+many seconds an answer may take; ``visibility_timeout``, as Celery's, after how many seconds others get what one of
+Celery's workers has not acknowledged; over TLS ``ssl_cert_reqs`` (none, optional, required; also as Celery's CERT_NONE
+…), ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_check_hostname``; for sentinels ``sentinel_username``,
 ``sentinel_password``, ``ssl``.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -40,10 +42,13 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 """Seconds that an answer may take where nobody says; half a lease, so that a worker notices before it is given up."""
 
+VISIBILITY = 3600.0
+"""Seconds after which kombu takes back what nobody acknowledged, where nobody says (WIRE.md section 2)."""
+
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _SSL = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
-_KNOWN = ("prefix", "timeout", "db", "ssl", "sentinel_username", "sentinel_password", *_SSL)
+_KNOWN = ("prefix", "timeout", "visibility_timeout", "db", "ssl", "sentinel_username", "sentinel_password", *_SSL)
 _NO = ("0", "no", "false", "off")
 _SYSTEM = re.compile(
     r"Error while reading from \S+ : \(-?\d+, '(.*)'\)|Error -?\d+ (?:connecting|while writing) to \S+\. (.*)"
@@ -79,6 +84,12 @@ class Place(Value, kw_only=True):
         """Seconds that an answer may take."""
         said = self.option("timeout")
         return float(said) if said else TIMEOUT
+
+    @property
+    def visibility(self) -> float:
+        """Seconds that one of Celery's workers may hold a message without acknowledging it."""
+        said = self.option("visibility_timeout")
+        return float(said) if said else VISIBILITY
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -162,6 +173,8 @@ def _place(url: str) -> Place:
     if unknown := [name for name, _ in options if name not in _KNOWN]:
         raise ValueError(f"{unknown[0]!r} is not an option (known: {', '.join(_KNOWN)})")
     said = dict(options)
+    if (seconds := said.get("visibility_timeout")) and not 0 < float(seconds) < math.inf:
+        raise ValueError(f"visibility_timeout is a number of seconds, not {seconds!r}")
     login, _, hosts = parts.netloc.rpartition("@")
     username, colon, password = login.partition(":")
     segments = [unquote(each) for each in parts.path.split("/") if each]

@@ -6,12 +6,12 @@ worker that dies between the two has the job run again, and what follows it twic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine.brokers.redis.layout import SEPARATOR, step_of
+from qtool.engine.brokers.redis.layout import step_of
+from qtool.engine.brokers.redis.routing import queue_of
 from qtool.engine.celery import canvas
 from qtool.engine.celery.message import Message, decode_message
 from qtool.engine.celery.results import KEPT_SECONDS, Child, exception_of, revoked_exception, settled
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qtool.engine.brokers.redis.store import Store
-    from qtool.engine.celery.signatures import Publication
 
 AT_ONCE = 128
 """Jobs that ended without a worker, of which one round of upkeep tells their chords."""
@@ -173,22 +172,9 @@ class Follower:
     def _sent(self, owed: canvas.Owed) -> tuple[list[Any], list[Any], list[Any]]:
         messages = []
         for each in owed.publications:
-            queue = self._queue(each)
+            queue = queue_of(self._store, each.exchange, each.routing_key)
             messages.append((self._store.layout.ready(queue, step_of(each.priority)), queue, each.raw.decode()))
         return messages, list(owed.sizes), [(id, meta.decode()) for id, meta in owed.results]
-
-    def _queue(self, sent: Publication) -> str:
-        """Where a message goes: by the bindings of its exchange, as kombu's clients do it (WIRE.md section 2)."""
-        if not sent.exchange:
-            return sent.routing_key
-        store = self._store
-        with store.translated():
-            bound: Any = store.client.smembers(store.layout.bindings + sent.exchange)
-        split: list[list[str]] = sorted(each.decode("utf-8", "replace").split(SEPARATOR) for each in bound)
-        bindings = [each for each in split if len(each) == 3]
-        exact = [queue for key, _, queue in bindings if key == sent.routing_key]
-        alike = [queue for _, pattern, queue in bindings if pattern and re.match(pattern, sent.routing_key)]
-        return next(iter(exact + alike), sent.routing_key)
 
 
 def notable(message: Message) -> bool:

@@ -53,7 +53,7 @@ def url_of(said: str | Sequence[str] | None, transport: Mapping[str, Any], ssl: 
     options = dict(parse_qsl(parts.query))
     if (db := options.pop("virtual_host", None)) is not None:
         options["db"] = db.strip("/")
-    options |= _prefix(transport)
+    options |= _shared(transport)
     if ssl and scheme != "redis+socket":
         scheme = "rediss"
         options |= {name: _word(value) for name, value in ssl.items()} if isinstance(ssl, dict) else {}
@@ -68,16 +68,17 @@ def _sentinels(urls: Sequence[str], transport: Mapping[str, Any]) -> str:
     hosts = ",".join(part.netloc.rpartition("@")[2] for part in parts)
     db = next((part.path.strip("/") for part in parts if part.path.strip("/")), "")
     place = f"sentinel://{user}{hosts}/{quote(str(transport.get('master_name', '')), safe='')}"
-    options = _prefix(transport)
+    options = _shared(transport)
     known = {"username", "password"}
     options |= {f"sentinel_{k}": v for k, v in (transport.get("sentinel_kwargs") or {}).items() if k in known}
     place += f"/{db}" if db else ""
     return f"{place}?{urlencode(options, safe=':/')}" if options else place
 
 
-def _prefix(transport: Mapping[str, Any]) -> dict[str, Any]:
-    prefix = transport.get("global_keyprefix")
-    return {"prefix": prefix} if prefix else {}
+def _shared(transport: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for everybody on the server."""
+    said = {"prefix": transport.get("global_keyprefix"), "visibility_timeout": transport.get("visibility_timeout")}
+    return {name: value for name, value in said.items() if value}
 
 
 def _word(value: object) -> str:
