@@ -32,6 +32,8 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     UNKNOWN_TASK = "unknown-task"
     UNDECODABLE = "undecodable"
+    LOST = "lost"
+    """Somebody else's worker took it and kept no result: whether it ran, and how it ended, nobody knows."""
 
 
 class Event(StrEnum):

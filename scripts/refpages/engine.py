@@ -153,6 +153,7 @@ _REASONS = {
     Reason.TIMEOUT: "it ran longer than its time limit, and no retry was left",
     Reason.UNKNOWN_TASK: "no module of the worker (`-A`) has its task",
     Reason.UNDECODABLE: "what is stored of it cannot be read",
+    Reason.LOST: "a worker of Celery's took it and kept no result: whether it ran, and how it ended, nobody knows",
 }
 
 

@@ -35,6 +35,7 @@ def application(url: str, prefix: str) -> Celery:
 
     for name, task in {"add": add, "sleep": sleep, "boom": boom}.items():
         app.task(name=f"proj.{name}")(task)
+    app.task(name="proj.quiet", ignore_result=True)(add)
     return app
 
 

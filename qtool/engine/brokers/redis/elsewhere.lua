@@ -9,7 +9,7 @@ for _, item in ipairs(A[4]) do
     moved(job, state)
     roll(job.q, 'started', 1)
     call('HSET', J .. job.id, 's', state, 'fa', at, 'a', string.format('%.0f', job.a + 1))
-    call('HDEL', J .. job.id, 'e', 'why')
+    call('HDEL', J .. job.id, 'e', 'why', 'gn')
     if item[4] then call('HSET', J .. job.id, 'why', item[4]) end
     if item[5] then call('HSET', J .. job.id, 'e', item[5]) end
     ended(job, at)

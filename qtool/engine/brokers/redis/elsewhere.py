@@ -1,13 +1,20 @@
-"""Ends that nobody told qtool: of jobs that a worker of Celery's took, and of which only Celery's result tells."""
+"""Ends that nobody told qtool: of jobs that a worker of Celery's took, and of which only Celery's result tells.
+
+Where there is none (``ignore_result``, or it has run out) nobody knows. Such a job is dead, as lost, when its message
+has been in none of Celery's places for as long as Celery itself waits for a worker: one that acknowledges early (its
+default) leaves no trace while it runs. Queues of ten thousand messages and more are not gone through for that.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.records import taken, text
 from qtool.engine.brokers.redis.writing import error_text
 from qtool.engine.celery.results import decode_result
-from qtool.engine.states import FINAL
+from qtool.engine.job import Failure
+from qtool.engine.states import FINAL, Reason, State
 from qtool.errors import Undecodable
 
 if TYPE_CHECKING:
@@ -21,6 +28,9 @@ STRETCH = 512
 HURRY = 4096
 """Those that it looks at while a queue has fewer messages than records that say they are ready."""
 
+THOROUGH = 60.0
+"""Seconds between two times that all records are compared with the messages there are."""
+
 
 class Elsewhere:
     """Goes over the records, a stretch at each round, and brings up to date what has ended elsewhere."""
@@ -29,16 +39,35 @@ class Elsewhere:
         self._store = store
         self._at = "-inf"
         """The key of the record that was looked at last."""
+        self._thorough = False
+        self._thorough_at = -math.inf
 
     def settle(self) -> int:
         """One round: how many jobs have ended since their records were written. Raises BrokerError and its kin."""
-        last, flat = self._store.call("taken", self._at, STRETCH, HURRY)
+        store = self._store
+        if self._at == "-inf":
+            seen = store.clock.monotonic()
+            self._thorough = seen >= self._thorough_at
+            if self._thorough:
+                self._thorough_at = seen + THOROUGH
+        patience = store.place.visibility
+        last, flat, lost = store.call("taken", self._at, STRETCH, HURRY, self._thorough, patience)
         self._at = text(last) if last else "-inf"
-        items = list(_ends(flat, self._store.clock.now()))
+        now = store.clock.now()
+        items = list(_ends(flat, now))
+        items += [(text(id), State.DEAD, now, Reason.LOST, _NOBODY_KNOWS) for id in lost]
         return sum(
             int(self._store.call("elsewhere", items[first : first + STRETCH]))
             for first in range(0, len(items), STRETCH)
         )
+
+
+_NOBODY_KNOWS = error_text(
+    Failure(
+        type="Lost",
+        message="a worker of Celery's took it and kept no result (ignore_result): whether it ran nobody knows",
+    )
+)
 
 
 def _ends(flat: Sequence[Any], now: float) -> Iterator[tuple[Any, ...]]:
