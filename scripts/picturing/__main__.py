@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "pictures"
-WARMED = 40.0
+WARMED = 75.0
 """Seconds that the shop is at work before the first picture."""
 
 
@@ -45,14 +45,20 @@ class Picture:
     size: tuple[int, int] = (120, 32)
 
 
+WAIT = "wait"
+"""Among the keys: until the screen has looked again."""
+
 PICTURES = {
     "overview": Picture(shows="receipts"),
     "narrow": Picture(shows="receipts", size=(80, 24)),
-    "jobs": Picture(keys=("2",), shows="picturing.shop"),
+    "jobs": Picture(keys=("2",), shows="shop.charge"),
     "workers": Picture(keys=("3",), shows="resize"),
     "dead": Picture(keys=("4",), shows="PaymentDeclined"),
     "events": Picture(keys=("5",), shows="succeeded"),
-    "history": Picture(keys=("6", "+"), shows="JOBS/s"),
+    # One that runs: the traceback of a dead one would show where this checkout lies.
+    "job": Picture(keys=("2", "slash", *"queue", "colon", *"images", "enter", "o", WAIT, "enter", "l"), shows="line"),
+    "retry": Picture(keys=("4", "R"), shows="Cancel"),
+    "history": Picture(keys=("6", "+", "+", "+"), shows="JOBS/s"),
     "help": Picture(keys=("question_mark",), shows="Help"),
 }
 
@@ -101,7 +107,7 @@ class Shop:
     def _add(self, adapter: Adapter, queue: str, task: str, *args: object, **more: float) -> None:
         job = Job(
             id=new_id(),
-            task=f"picturing.shop.{task}",
+            task=f"shop.{task}",
             queue=queue,
             args=args,
             created_at=time.time(),
@@ -117,7 +123,7 @@ async def take(path: str, name: str, picture: Picture) -> None:
     async with app.run_test(size=picture.size) as pilot:
         await _until(pilot, lambda: app.store.sight is not None)
         for key in picture.keys:
-            await pilot.press(key)
+            await (pilot.pause(2.2) if key == WAIT else pilot.press(key))
         # Two refreshes: the second one has what a screen asked for when it came up.
         await pilot.pause(2.2)
         await _until(pilot, lambda: picture.shows in text_of(app))

@@ -12,7 +12,7 @@ class PaymentDeclined(Exception):
     """The bank says no."""
 
 
-@task(retries=0)
+@task(name="shop.send_receipt", retries=0)
 def send_receipt(to: str) -> str:
     """Quick, and hardly ever wrong."""
     time.sleep(random.uniform(0.005, 0.03))
@@ -21,7 +21,7 @@ def send_receipt(to: str) -> str:
     return to
 
 
-@task(retries=0)
+@task(name="shop.charge", retries=0)
 def charge(order: int, cents: int) -> dict[str, int]:
     """Fails in a few ways."""
     time.sleep(random.uniform(0.02, 0.2))
@@ -32,7 +32,7 @@ def charge(order: int, cents: int) -> dict[str, int]:
     return {"order": order, "cents": cents}
 
 
-@task
+@task(name="shop.resize")
 def resize(name: str) -> str:
     """Takes a while and says how far it is."""
     job = current_job()
@@ -43,7 +43,7 @@ def resize(name: str) -> str:
     return name
 
 
-@task
+@task(name="shop.report")
 def report(month: str) -> str:
     """For the night."""
     time.sleep(1)
