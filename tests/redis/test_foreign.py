@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from qtool.engine.brokers.redis import discovery
+from qtool.engine.brokers.redis import discovery, open_redis
 from qtool.engine.brokers.redis.discovery import Discovery
 from qtool.engine.filter import parse
 from qtool.engine.job import Policy
@@ -97,6 +98,52 @@ def test_in_a_large_keyspace_of_qtools_own_celerys_queues_are_found_by_and_by(
     assert "celery" in queues(celery)
     until(lambda: set(queues(celery)) == {"celery", "mail", "sms"})
     assert set(queues(celery)) == {"celery", "mail", "sms"}
+
+
+def test_what_upkeep_has_found_a_single_look_shows_at_once(celery: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Discovery, "_mostly_ours", lambda _: True)
+    monkeypatch.setattr(discovery, "SMALL", 0)
+    monkeypatch.setattr(discovery, "KEEPING", 0.0)
+    for number in range(300):
+        celery.server.set(f"{celery.prefix}filler-{number}", "")
+    for name in ("celery", "mail", "sms"):
+        celery.send("proj.add", 1, 2, queue=name)
+    celery.server.sadd(f"{celery.prefix}_kombu.binding.celeryev", "\x06\x16\x06\x16celeryev.0815")
+
+    def bound() -> set[bytes]:
+        return celery.server.smembers(f"{celery.prefix}qtool:bound")  # type: ignore[return-value]
+
+    def kept(names: set[bytes]) -> bool:
+        celery.adapter.broker.maintain()
+        return bound() == names
+
+    until(lambda: kept({b"celery", b"mail", b"sms"}))
+    monkeypatch.setattr(discovery, "STRETCH", 1)
+    with open_redis(celery.url) as once:
+        before = everything(celery)
+        assert {each.name for each in once.inspector.snapshot().queues} == {"celery", "mail", "sms"}
+        assert everything(celery) == before
+    monkeypatch.undo()
+    monkeypatch.setattr(discovery, "KEEPING", 0.0)
+    celery.server.delete(f"{celery.prefix}_kombu.binding.sms", f"{celery.prefix}sms")
+    until(lambda: kept({b"celery", b"mail"}))
+
+
+def test_a_worker_of_all_queues_serves_those_that_celerys_clients_bound(celery: Deployment) -> None:
+    broker = celery.adapter.broker
+    assert broker.claim("w", (), 5) == []
+    id = celery.send("proj.add", 1, 2, queue="mail")
+    with closing(broker.listen("ready")) as bell:
+        while bell.wait(0.1):
+            continue
+        broker.maintain()
+        assert bell.wait(10)
+        assert [lease.id for lease in broker.claim("w", (), 5)] == [id]
+        while bell.wait(0.1):
+            continue
+        next_one = celery.send("proj.add", 1, 2, queue="mail")
+        assert bell.wait(10), "its lists are watched, too"
+        assert [lease.id for lease in broker.claim("w", (), 5)] == [next_one]
 
 
 # --- messages ----------------------------------------------------------------------------------------

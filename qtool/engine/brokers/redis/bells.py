@@ -150,7 +150,7 @@ class RedisBell:
     def _queues(self) -> Iterable[str]:
         if self._belfry.served is not None:
             return self._belfry.served
-        answer = self._ask([("SMEMBERS", self._store.layout.queues)])
+        answer = self._ask([("SUNION", self._store.layout.queues, self._store.layout.bound)])
         names = answer[0] if answer else []
         return [name.decode() for name in names] if isinstance(names, list | set) else []
 

@@ -10,6 +10,7 @@ import msgspec
 from qtool.engine.broker import LEASE_SECONDS, Bell, Maintenance, Receipt, Renewal, Slate, Topic, WorkerInfo
 from qtool.engine.brokers.redis import intake
 from qtool.engine.brokers.redis.bells import Belfry
+from qtool.engine.brokers.redis.discovery import Discovery
 from qtool.engine.brokers.redis.elsewhere import Elsewhere
 from qtool.engine.brokers.redis.following import Follower
 from qtool.engine.brokers.redis.reading import Claimed, leases_of
@@ -50,6 +51,7 @@ class RedisBroker:
         self._follower = Follower(store)
         self._elsewhere = Elsewhere(store)
         self._restorer = Restorer(store)
+        self._discovery = Discovery(store)
         self._rescuer = Rescuer(store, self._follower, self.settle)
         self._turn = 0
         self._tidy_at = 0.0
@@ -159,6 +161,8 @@ class RedisBroker:
 
     def maintain(self) -> Maintenance:
         self._belfry.mend()
+        with self._store.translated():
+            self._discovery.keep()
         rescued = self._rescuer.rescue() + self._restorer.restore()
         promoted = expired = 0
         while True:

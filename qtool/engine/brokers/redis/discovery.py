@@ -23,6 +23,9 @@ LATER = 5
 EVERY = 10.0
 """Seconds between two sweeps of a keyspace that takes more than one go."""
 
+KEEPING = 60.0
+"""Seconds between two sweeps of upkeep."""
+
 SMALL = 100_000
 """Keys up to which lists are looked at that nothing binds: what kind each key is has to be asked."""
 
@@ -42,6 +45,8 @@ class Discovery:
         self._lists: set[str] = set()
         self._coming_routes: dict[tuple[str, str], str] = {}
         self._coming_lists: set[str] = set()
+        self._missed: set[str] = set()
+        """Those written down that the last sweep did not meet."""
 
     def queues(self) -> set[str]:
         """The names of all queues."""
@@ -50,9 +55,34 @@ class Discovery:
         if self._swept_at is None:
             # Where tasks go by default is looked at without a sweep.
             self._bindings([f"{layout.bindings}celery"])
-        known = client.smembers(layout.queues) | client.smembers(layout.paused)
+        known = client.smembers(layout.queues) | client.smembers(layout.paused) | client.smembers(layout.bound)
         found = {*self._routes.values(), *self._coming_routes.values(), *self._lists, *self._coming_lists}
         return {text(name) for name in known} | found
+
+    def keep(self) -> None:
+        """Write down what Celery's clients bound: a stretch of the keyspace a call, and a while between two sweeps."""
+        client, layout = self._store.client, self._store.layout
+        now = self._store.clock.monotonic()
+        if self._swept_at is not None and not self._cursor and 0 <= now - self._swept_at < KEEPING:
+            return
+        if self._swept_at is None and not self._cursor:
+            self._bindings([f"{layout.bindings}celery"])
+        for _ in range(LATER):
+            self._go(lists=False)
+            if not self._cursor:
+                self._swept_at = now
+                break
+        known = {text(name) for name in client.smembers(layout.bound)}
+        found = {*self._routes.values(), *self._coming_routes.values()}
+        if came := found - known:
+            client.sadd(layout.bound, *came)
+            # Who serves all queues watches these lists, too.
+            client.publish(layout.channel("ready"), "")
+        if not self._cursor:
+            # What somebody bound behind the back of one sweep is there at the next.
+            if gone := (known - found) & self._missed:
+                client.srem(layout.bound, *gone)
+            self._missed = known - found
 
     def queue_of(self, exchange: str, routing_key: str) -> str:
         """Where a message published so lies: the queue bound there, or, on the default exchange, the key itself."""
@@ -85,14 +115,14 @@ class Discovery:
         # A job has two keys at least, and a third with its result.
         return keys > SMALL and 4 * int(client.zcard(layout.jobs)) > keys
 
-    def _go(self) -> None:
+    def _go(self, *, lists: bool = True) -> None:
         client, layout = self._store.client, self._store.layout
         if self._cursor == 0:
-            self._small = int(client.dbsize()) <= SMALL
+            self._small = lists and int(client.dbsize()) <= SMALL
         if self._small:
             said = (self._cursor, STRETCH, layout.prefix)
-            cursor, bound, lists = self._store.scripts.run("discover", (), said)
-            self._unbound([text(key) for key in lists])
+            cursor, bound, others = self._store.scripts.run("discover", (), said)
+            self._unbound([text(key) for key in others])
         else:
             cursor, bound = client.scan(self._cursor, f"{literal(layout.bindings)}*", STRETCH)
         self._bindings([text(key) for key in bound])

@@ -124,6 +124,11 @@ class Layout(Value):
         return f"{self.own}queues"
 
     @property
+    def bound(self) -> str:
+        """Set: the queues that Celery's clients bound, as upkeep has seen them."""
+        return f"{self.own}bound"
+
+    @property
     def paused(self) -> str:
         """Set: paused queues."""
         return f"{self.own}paused"

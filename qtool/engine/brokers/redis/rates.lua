@@ -70,7 +70,7 @@ local function served(wanted)
   local names, seen = {}, {}
   for _, queue in ipairs(call('SMEMBERS', Q .. 'paused')) do seen[queue] = true end
   if #wanted == 0 then
-    wanted = call('SMEMBERS', Q .. 'queues')
+    wanted = call('SUNION', Q .. 'queues', Q .. 'bound')
     table.sort(wanted)
   end
   for _, queue in ipairs(wanted) do

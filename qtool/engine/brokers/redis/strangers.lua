@@ -30,13 +30,50 @@ end
 
 local function is_text(value) return type(value) == 'string' and value ~= '' end
 
+local DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+-- Characters of a wrapped body that are unwrapped here: some milliseconds of the server.
+local UNWRAPPED = 65536
+
+local function from_base64(body)
+  local bytes, bits, n = {}, 0, 0
+  for digit in body:gmatch('[%w+/]') do
+    bits, n = bits * 64 + DIGITS:find(digit, 1, true) - 1, n + 6
+    if n >= 8 then
+      n = n - 8
+      bytes[#bytes + 1] = string.char(floor(bits / 2 ^ n))
+      bits = bits % 2 ^ n
+    end
+  end
+  return table.concat(bytes)
+end
+
+-- What a message of version 1 says in its body, in the words of version 2's headers (WIRE.md section 1); nil for others.
+local function first_version(message, properties)
+  local body = message.body
+  if message['content-type'] ~= 'application/json' or not is_text(body) then return nil end
+  if properties.body_encoding == 'base64' then
+    if #body > UNWRAPPED then return nil end
+    body = from_base64(body)
+  end
+  if not match(body, '^%s*{') or not is_utf8(body) then return nil end
+  local sound, said = pcall(cjson.decode, body)
+  if not sound then return nil end
+  said.group = is_text(said.group) and said.group or said.taskset
+  return said
+end
+
 -- The message's id, task, delivery tag and what else a record needs; nil for what nobody can read.
 local function read(raw)
   if not is_utf8(raw) then return nil end
   local sound, message = pcall(cjson.decode, raw)
   if not sound or type(message) ~= 'table' then return nil end
   local headers, properties = message.headers, message.properties
-  if type(headers) ~= 'table' or type(properties) ~= 'table' then return nil end
+  if type(properties) ~= 'table' then return nil end
+  if type(headers) ~= 'table' then headers = {} end
+  if headers.id == nil and headers.task == nil and headers.compression == nil then
+    headers = first_version(message, properties)
+    if not headers then return nil end
+  end
   if not is_text(headers.id) or not is_text(headers.task) or not is_text(properties.delivery_tag) then return nil end
   local info = type(properties.delivery_info) == 'table' and properties.delivery_info or {}
   return {
