@@ -8,7 +8,7 @@ callers branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -484,6 +484,12 @@ class Adapter(Value):
     close: Callable[[], None]
     freight: Freight | None = None
     """None where jobs cannot be taken out whole."""
+    stream: Callable[[Iterable[Sequence[Job]]], Iterator[Receipt]] | None = None
+    """:meth:`Broker.enqueue` for batch after batch: the next is made ready while the broker takes in the last.
+
+    Each receipt comes once its batch is committed. An error in ``batches`` is raised after the receipt of all that was
+    sent before it. None where nothing is won by it.
+    """
 
     def __enter__(self) -> Adapter:
         return self

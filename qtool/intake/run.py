@@ -19,9 +19,9 @@ from qtool.interrupts import Interrupt, deferred_interrupt
 from qtool.output import Format, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from qtool.engine.broker import Adapter
+    from qtool.engine.broker import Adapter, Receipt
     from qtool.engine.job import Job
     from qtool.intake.input import Work
     from qtool.intake.options import EnqueueOptions
@@ -149,6 +149,7 @@ class Session:
     def __init__(self, adapter: Adapter, out: Output, *, keep: bool, silent: bool) -> None:
         """``keep`` remembers the ids; ``silent`` prints none."""
         self._broker = adapter.broker
+        self._stream = adapter.stream or self._one_by_one
         self._out = out
         self._keep = keep
         self._silent = silent
@@ -159,7 +160,12 @@ class Session:
 
     def commit(self, jobs: Sequence[Job]) -> None:
         """Enqueue all or none, then print. Raises BrokerError; BrokenPipeError after the commit."""
-        receipt = self._broker.enqueue(jobs)
+        self._note(self._broker.enqueue(jobs))
+
+    def _one_by_one(self, batches: Iterable[Sequence[Job]]) -> Iterator[Receipt]:
+        return map(self._broker.enqueue, batches)
+
+    def _note(self, receipt: Receipt) -> None:
         self.existing += len(receipt.existing)
         self.added += len(receipt.ids) - len(receipt.existing)
         if self._keep:
@@ -216,15 +222,19 @@ class Session:
 
     def _block(self, jobs: list[Job], progress: Any, check: Interrupt) -> None:
         closed: BrokenPipeError | None = None
-        for start in range(0, len(jobs), BATCH):
-            check.busy()
-            batch = jobs[start : start + BATCH]
+
+        def batches() -> Iterator[list[Job]]:
+            for start in range(0, len(jobs), BATCH):
+                check.busy()
+                yield jobs[start : start + BATCH]
+
+        for receipt in self._stream(batches()):
             try:
-                self.commit(batch)
+                self._note(receipt)
             except BrokenPipeError as error:
                 # Nobody reads the ids any more; what was read is enqueued all the same.
                 closed, self._silent = error, True
-            progress.advance(len(batch))
+            progress.advance(len(receipt.ids))
         if closed is not None:
             raise closed
 

@@ -31,14 +31,16 @@ def open_redis(
     journal = RedisJournal(store)
     strangers = Strangers(store, inspector.foreign, inspector.listing)
     results = RedisResults(store, inspector.listing, inspector.foreign)
+    broker = RedisBroker(store, journal)
     return Adapter(
         url=store.url,
         capabilities=capabilities(store),
-        broker=RedisBroker(store, journal),
+        broker=broker,
         operator=RedisOperator(store, strangers),
         inspector=inspector,
         results=results,
         journal=journal,
         close=store.close,
+        stream=broker.stream,
         freight=RedisFreight(store, inspector.listing, results, strangers),
     )

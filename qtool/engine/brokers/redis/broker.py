@@ -22,7 +22,7 @@ from qtool.engine.states import FINAL, Event, State
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qtool.engine.brokers.redis.journal import RedisJournal
     from qtool.engine.brokers.redis.store import Store
@@ -62,6 +62,10 @@ class RedisBroker:
 
     def enqueue(self, jobs: Sequence[Job]) -> Receipt:
         return intake.enqueue(self._store, jobs)
+
+    def stream(self, batches: Iterable[Sequence[Job]]) -> Iterator[Receipt]:
+        """See :attr:`qtool.engine.broker.Adapter.stream`."""
+        return intake.stream(self._store, batches)
 
     # --- out -----------------------------------------------------------------------------------------
 

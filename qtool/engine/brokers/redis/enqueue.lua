@@ -1,16 +1,30 @@
 -- with common keeping
--- New jobs: {id, queue, task, priority, created, due, expires, unique, key, key limit, message}; false for None.
+-- New jobs: {id, queue, task, priority, created, due, expires, unique, key, key limit}; false for None. And whether
+-- none has a unique key and all have ids of their own. Then their messages, in the same order.
 -- Returns, for those that stood already, their places in the batch (from 0) and the ids of what stands.
-local jobs = A[4]
+local jobs, alone = A[4], A[5]
 advance()
 local k = call('INCRBY', Q .. 'seq', #jobs) - #jobs
 local known, lists, ready_count, enqueued = {}, {}, {}, {}
 local index = batch('ZADD', Q .. 'jobs')
 
+-- Most batches are new, to the last job: a command for many is cheaper than one for each.
+local kept = {}
+if alone then
+  for first = 1, #jobs, 1000 do
+    local last, both = math.min(#jobs, first + 999), {}
+    for i = first, last do both[#both + 1], both[#both + 2] = M .. jobs[i][1], ARGV[RAW + i - 1] end
+    if call('MSETNX', unpack(both)) == 1 then
+      for i = first, last do kept[i] = true end
+    end
+  end
+end
+
 for i, job in ipairs(jobs) do
+  local message = ARGV[RAW + i - 1]
   local id, queue, unique, key = job[1], job[2], job[8], job[9]
   local holder = false
-  if not call('SET', M .. id, job[11], 'NX') then
+  if not kept[i] and not call('SET', M .. id, message, 'NX') then
     holder = id
   elseif unique then
     holder = call('GET', Q .. 'unique:' .. unique)
@@ -22,7 +36,7 @@ for i, job in ipairs(jobs) do
   else
     k = k + 1
     local due = job[6]
-    local number = string.format('%.0f', k)
+    local number = string.format('%d', k)
     if due and ours_to_keep(queue) then
       call('HSET', J .. id, 's', 'scheduled', 'k', number, 'q', queue, 't', job[3], 'p', job[4], 'c', job[5], 'da', due)
       call('ZADD', Q .. 'delayed', due, id)
@@ -34,7 +48,7 @@ for i, job in ipairs(jobs) do
       local list = list_of(queue, job[4])
       local waiting = lists[list]
       if not waiting then waiting = batch('LPUSH', list) lists[list] = waiting end
-      one(waiting, job[11])
+      one(waiting, message)
       ready_count[queue] = (ready_count[queue] or 0) + 1
     end
     if unique then call('HSET', J .. id, 'u', unique, 'x', '1') end

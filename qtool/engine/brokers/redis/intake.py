@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.broker import Receipt
@@ -11,12 +12,10 @@ from qtool.engine.signing import signed
 from qtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from qtool.engine.brokers.redis.scripts import Call
     from qtool.engine.brokers.redis.store import Store
-
-AT_ONCE = 1000
-"""Jobs in one script where the batch is larger: nothing holds the server for long."""
 
 
 def row(job: Job, now: float) -> tuple[Any, ...]:
@@ -35,7 +34,6 @@ def row(job: Job, now: float) -> tuple[Any, ...]:
         job.unique if job.unique is not None else False,
         key if key is not None else False,
         job.key_limit,
-        encode_message(job).decode("ascii"),
     )
 
 
@@ -43,11 +41,36 @@ def enqueue(store: Store, jobs: Sequence[Job]) -> Receipt:
     """See :meth:`qtool.engine.broker.Broker.enqueue`."""
     if not jobs:
         return Receipt(())
-    now = store.clock.now()
-    rows = [row(signed(job, store.key, store.url), now) for job in jobs]
+    _, arguments, raw = _call(store, jobs)
+    return _receipt(jobs, store.call("enqueue", *arguments, raw=raw))
+
+
+def stream(store: Store, batches: Iterable[Sequence[Job]]) -> Iterator[Receipt]:
+    """See :attr:`qtool.engine.broker.Adapter.stream`."""
+    batch: deque[Sequence[Job]] = deque()
+
+    def calls() -> Iterator[Call]:
+        for jobs in batches:
+            if jobs:
+                batch.append(jobs)
+                yield _call(store, jobs)
+
+    for known in store.stream("enqueue", calls()):
+        yield _receipt(batch.popleft(), known)
+
+
+def _call(store: Store, jobs: Sequence[Job]) -> Call:
+    now, key, url = store.clock.now(), store.key, store.url
+    jobs = [signed(job, key, url) for job in jobs]
+    rows = [row(job, now) for job in jobs]
+    # Messages that are all new, as far as the batch can tell, are kept by one command.
+    alone = all(job.unique is None for job in jobs) and len({job.id for job in jobs}) == len(jobs)
+    return now, (rows, alone), [encode_message(job) for job in jobs]
+
+
+def _receipt(jobs: Sequence[Job], known: list[Any]) -> Receipt:
     ids = [job.id for job in jobs]
     existing = set()
-    known: list[Any] = store.call("enqueue", rows)
     for n in range(0, len(known), 2):
         ids[known[n]] = known[n + 1].decode()
         existing.add(ids[known[n]])

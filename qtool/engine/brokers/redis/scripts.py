@@ -7,6 +7,7 @@ as one MessagePack value, the prefix of all keys, and what stays the same from c
 from __future__ import annotations
 
 import math
+from collections import deque
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -20,12 +21,15 @@ from qtool.engine.celery.times import to_text
 from qtool.engine.states import FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from redis import Redis
 
     from qtool.engine.brokers.redis.layout import Layout
     from qtool.engine.policy import Retention
+
+    Call = tuple[float, Sequence[Any], Sequence[bytes]]
+    """Of a script that moves jobs: now, its arguments, and those that are bytes."""
 
 _WITH = "-- with "
 
@@ -58,8 +62,55 @@ class Scripts:
 
         Lua's MessagePack knows no bytes: those that are no text go as ``raw``, and the script counts them off.
         """
-        packed = encode([now, to_text(now), spans(now), *arguments])
-        return self.run(name, (), (packed, self._prefix, self._same, *raw))
+        return self.run(name, (), self._packed(now, arguments, raw))
+
+    def stream(self, name: str, calls: Iterable[Call]) -> Generator[Any]:
+        """Run a script as often as there are ``calls``: the next is made while the server works on the last.
+
+        What each returns, in order; what was sent is answered before an error in the making of the next is raised.
+        Raises redis-py's errors: then the call that has had no answer may have been carried out.
+        """
+        digest, _ = script(name)
+        pool = self._client.connection_pool
+        connection: Any = pool.get_connection()
+        sent: deque[tuple[Any, ...]] = deque()
+        trouble: BaseException | None = None
+
+        def answer() -> Any:
+            try:
+                found = connection.read_response()
+            except NoScriptError:
+                return self.run(name, (), sent.popleft())
+            sent.popleft()
+            return found
+
+        making = iter(calls)
+        try:
+            while trouble is None:
+                try:
+                    arguments = self._packed(*next(making))
+                except StopIteration:
+                    break
+                except BaseException as error:  # noqa: BLE001 - raised below, once what was sent is answered
+                    trouble = error
+                    break
+                packed = connection.pack_command("EVALSHA", digest, 0, *arguments)
+                # A ping would be given the answer that is still to come.
+                connection.send_packed_command(packed, check_health=not sent)
+                sent.append(arguments)
+                if len(sent) > 1:
+                    yield answer()
+            while sent:
+                yield answer()
+        finally:
+            if sent:
+                connection.disconnect()
+            pool.release(connection)
+        if trouble is not None:
+            raise trouble
+
+    def _packed(self, now: float, arguments: Sequence[Any], raw: Sequence[bytes]) -> tuple[Any, ...]:
+        return encode([now, to_text(now), spans(now), *arguments]), self._prefix, self._same, *raw
 
     def run(self, name: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
         """Run a script with plain KEYS and ARGV. Raises redis-py's errors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.connecting import Place, connect
@@ -14,10 +14,11 @@ from qtool.engine.brokers.redis.scripts import Scripts
 from qtool.errors import BadName, BrokerError, BrokerReplaced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from redis import Redis
 
+    from qtool.engine.brokers.redis.scripts import Call
     from qtool.engine.clock import Clock
     from qtool.engine.policy import Retention
 
@@ -50,8 +51,21 @@ class Store:
             try:
                 return self.scripts.call(name, self.clock.now(), *arguments, raw=raw)
             except UnicodeEncodeError as error:
-                why = "it is not valid text (bytes that are not UTF-8)"
-                raise BadName(what="the text", name=str(error.object)[:80], why=why) from None
+                raise _bad_text(error) from None
+
+    def stream(self, name: str, calls: Iterable[Call]) -> Iterator[Any]:
+        """Run a script again and again: :meth:`.Scripts.stream`. Raises BrokerError and its kin."""
+        answers = self.scripts.stream(name, calls)
+        with closing(answers):
+            while True:
+                with self.translated():
+                    try:
+                        answer = next(answers)
+                    except StopIteration:
+                        return
+                    except UnicodeEncodeError as error:
+                        raise _bad_text(error) from None
+                yield answer
 
     # --- what the server is asked once ---------------------------------------------------------------
 
@@ -112,6 +126,11 @@ class Store:
     def close(self) -> None:
         """Hang up."""
         self.client.close()
+
+
+def _bad_text(error: UnicodeEncodeError) -> BadName:
+    why = "it is not valid text (bytes that are not UTF-8)"
+    return BadName(what="the text", name=str(error.object)[:80], why=why)
 
 
 def _slates(id: str) -> str:
