@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from functools import lru_cache
 
 LAST = 253_370_764_799.0
 """The end of the year 9998: beyond it a reader's time zone may leave the years that Python can count."""
@@ -10,7 +12,17 @@ LAST = 253_370_764_799.0
 
 def to_text(seconds: float) -> str:
     """ISO 8601 in UTC, to the microsecond; what lies outside the years 1970 to 9998 is written as their end."""
-    return datetime.fromtimestamp(min(max(seconds, 0.0), LAST), UTC).isoformat()
+    # As ``datetime.isoformat`` writes it, at a third of the cost where there are many of one second.
+    fraction, whole = math.modf(min(max(seconds, 0.0), LAST))
+    micros = round(fraction * 1e6)
+    if micros == 1_000_000:
+        whole, micros = whole + 1.0, 0
+    return f"{_second(whole)}.{micros:06d}+00:00" if micros else f"{_second(whole)}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _second(whole: float) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]
 
 
 def from_text(text: object) -> float:

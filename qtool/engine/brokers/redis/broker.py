@@ -119,7 +119,10 @@ class RedisBroker:
             ends = [ending(each, raw, again.get(each.settlement.lease.id)) for each in self._follower.follow(some)]
             answer = self._store.call("settle", ends, raw=raw)
             self._follower.settled(some)
-            states += [_STATES[state] if state is not None else None for state in answer]
+            if answer:
+                states += [_STATES[state] if state is not None else None for state in answer]
+            else:
+                states += [settlement.state for settlement in some]
         return states
 
     def _anew(self, settlements: Sequence[Settlement]) -> dict[str, str | None]:

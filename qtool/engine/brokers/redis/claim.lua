@@ -18,6 +18,7 @@ local running = batch('ZADD', Q .. 'in:running')
 local waits, number_started = {}, {}
 local MORE = {'ck', 'cl', 'h', 'ms', 'dt', 'ex', 'rk', 'da'}
 local routes = {}
+local since, ready_at = false, now
 
 -- What a claim asks of a record; most have no more than the first few.
 local function look(id)
@@ -32,8 +33,9 @@ end
 
 local function start(id, queue, values, raw)
   local attempt = (tonumber(values[4]) or 0) + 1
-  local ready_at = tonumber(values[7]) or now
-  call('HSET', J .. id, 's', 'running', 'tok', token, 'w', worker, 'sa', now_text, 'a', string.format('%.0f', attempt))
+  -- Those of one batch are ready since the same moment.
+  if values[7] ~= since then since, ready_at = values[7], tonumber(values[7]) or now end
+  call('HSET', J .. id, 's', 'running', 'tok', token, 'w', worker, 'sa', now_text, 'a', string.format('%d', attempt))
   if values.ms then call('HDEL', J .. id, 'ms') end
   local tag = values.dt or id
   local exchange, route = values.ex, values.rk

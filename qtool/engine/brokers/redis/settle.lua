@@ -1,18 +1,22 @@
 -- with common
--- Ends of runs, in order. A plain success: {id, token, false, at, started at, result (Celery's), its text where that
--- cannot tell it, queue}; the times are text. Any other: {id, token, event, at, started at, result, text, state, due, reason, error (JSON), crash,
--- pieces of output, new message, told}; false for None. `told`: Celery did all but the record, and may have published the
--- job anew. Returns the state each job is in now; false for one whose claim is gone.
+-- Ends of runs, in order. A plain success: {id, token, false, at, started at, whether there is a result (Celery's), its
+-- text where that cannot tell it, queue, seconds}; the times are text. Any other: {id, token, event, at, started at,
+-- whether there is a result, text, state, due, reason, error (JSON), crash, pieces of output, new message, told}; false for
+-- None. Then, of each, the result and the output. `told`: Celery did all but the record, and may have published the job anew.
+-- Returns the state each job is in now, false for one whose claim is gone; nothing where each did as it was said to.
 local items = A[4]
 advance()
 local unacked, index = batch('HDEL', P .. 'unacked'), batch('ZREM', P .. 'unacked_index')
 local running, over = batch('ZREM', Q .. 'in:running'), batch('ZADD', Q .. 'ended:succeeded')
 local states, succeeded = {}, {}
 local seconds = keep.succeeded or 0
+local kept_for = string.format('%d', seconds)
+local plain = true
 
 local function succeed(item)
   local id, queue, at = item[1], item[8], item[4]
-  local key = J .. id
+  local key, result = J .. id, nil
+  if item[6] then result, RAW = ARGV[RAW], RAW + 1 end
   local held = call('HMGET', key, 'tok', 'x')
   if held[1] ~= item[2] then return false end
   call('HSET', key, 's', 'succeeded', 'tok', '', 'sa', item[5], 'fa', at)
@@ -34,13 +38,13 @@ local function succeed(item)
   one(index, tag)
   one(running, id)
   two(over, at, id)
-  if item[6] then
-    local result = metas .. id
-    if seconds > 0 then call('SETEX', result, seconds, item[6]) else call('SET', result, item[6]) end
-    call('PUBLISH', result, item[6])
+  if result then
+    local place = metas .. id
+    if seconds > 0 then call('SETEX', place, kept_for, result) else call('SET', place, result) end
+    call('PUBLISH', place, result)
   end
   ring_if_limited(queue)
-  took(queue, 'run', tonumber(at) - tonumber(item[5]), 1)
+  took(queue, 'run', item[9], 1)
   succeeded[queue] = (succeeded[queue] or 0) + 1
   return 'succeeded'
 end
@@ -91,11 +95,11 @@ local function depart(job, state, at, due)
 end
 
 local function conclude(item)
-  local id, output = item[1], counted_off(item[13])
-  local job = load(id)
+  local id, meta = item[1], counted_off(item[6] and 1 or 0)[1]
+  local output, job = counted_off(item[13]), load(id)
   if not job or job.tok ~= item[2] then return false end
   local event, at, started_at, state, due = item[3], item[4], item[5], item[8], item[9]
-  local reason, failure, meta = item[10], item[11], item[6]
+  local reason, failure = item[10], item[11]
   local snoozed = event == 'snooze' and not item[15]
   if job.st and not FINAL[state] then
     -- It was asked to stop: it does not run again.
@@ -140,8 +144,10 @@ end
 for i, item in ipairs(items) do
   if item[3] then
     states[i] = conclude(item)
+    if states[i] ~= item[8] then plain = false end
   else
     states[i] = succeed(item)
+    if not states[i] then plain = false end
   end
   if states[i] then ring('finished') end
 end
@@ -150,4 +156,4 @@ for queue, by in pairs(succeeded) do
   roll(queue, 'succeeded', by)
 end
 finish()
-return states
+return plain and {} or states

@@ -58,15 +58,20 @@ def anew(settlement: Settlement, message: bytes | None) -> str | None:
 
 
 def ending(followed: Followed, raw: list[bytes], again: str | None = None) -> tuple[Any, ...]:
-    """What ``settle.lua`` takes; the output goes to the end of ``raw``. ``again``: the next attempt's message."""
+    """What ``settle.lua`` takes; the result and the output go to the end of ``raw``.
+
+    ``again``: the next attempt's message.
+    """
     settlement = followed.settlement
     lease, result = settlement.lease, settlement.result
     meta = settled(settlement, followed.message, followed.children) if not settlement.told else None
-    text: str | bool = meta.decode() if meta is not None else False
+    if meta is not None:
+        raw.append(meta)
     null = NULL if result == NULL else False
     if settlement.state is State.SUCCEEDED and not settlement.output:
-        times = repr(settlement.at), repr(settlement.started_at)
-        return (lease.id, str(lease.token), False, *times, text, null, lease.queue)
+        at, started_at = settlement.at, settlement.started_at
+        token, seconds = str(lease.token), at - started_at
+        return lease.id, token, False, repr(at), repr(started_at), meta is not None, null, lease.queue, seconds
     written = 0
     if settlement.event is not Event.SNOOZE or settlement.told:
         output = pieces(settlement.output)
@@ -78,7 +83,7 @@ def ending(followed: Followed, raw: list[bytes], again: str | None = None) -> tu
         settlement.event,
         settlement.at,
         settlement.started_at,
-        text,
+        meta is not None,
         null,
         settlement.state,
         settlement.due_at if settlement.due_at is not None else False,
