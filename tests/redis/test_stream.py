@@ -25,7 +25,7 @@ def test_each_batch_gets_its_own_receipt(redis_url: str) -> None:
         adapter.broker.enqueue(_batch("b"))
         batches = [_batch("a", "b"), [], _batch("c", "c"), _batch("a", "d")]
         receipts = list(adapter.stream(batches))
-        assert [(receipt.ids, receipt.existing) for receipt in receipts] == [
+        assert [(receipt.ids, set(receipt.existing)) for receipt in receipts] == [
             (("a", "b"), {"b"}),
             (("c", "c"), {"c"}),
             (("a", "d"), {"a"}),
