@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import LEASE_SECONDS
+from qtool.engine.names import few
 from qtool.engine.states import State
 from qtool.engine.times import format_duration
 from qtool.errors import QtoolError
@@ -160,6 +161,12 @@ def _workers(adapter: Adapter, snapshot: Snapshot) -> Iterator[CheckRow]:
         found = f"{worker.id} on {worker.host} is dead" if worker.gone else found
         advice = "Its jobs come back when the next worker starts: qtool worker"
         yield _warning("workers", f"{found}, holding {held:,} jobs", advice if held else None)
+    others = [*adapter.capabilities.others]
+    for worker in alive:
+        if others and not worker.queues:
+            found = f"{worker.id} on {worker.host} takes all jobs, also those that other programs send ({few(others)})"
+            advice = "Those of a task that it does not know end as dead (unknown-task): name its queues with -Q."
+            yield _warning("workers", found, advice)
     running = sum(queue.counts.get(State.RUNNING, 0) for queue in snapshot.queues)
     if running and not snapshot.workers and adapter.capabilities.unseen is None:
         yield _warning(

@@ -55,6 +55,8 @@ class Capabilities(Value, kw_only=True):
 
     Looking may ask the broker, and raise BrokerError.
     """
+    others: Sequence[str] = ()
+    """Queues that other programs send jobs to, as far as is known; to look may ask the broker, as with ``hazards``."""
 
 
 NO_SCHEDULES = "there are no schedules yet"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtool.errors import BadName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST = 255
 """Bytes of UTF-8, as in AMQP's short strings."""
@@ -48,3 +53,8 @@ def check_key(key: str, what: str = "unique key") -> str:
     if why:
         raise BadName(what=what, name=f"{key[:20]}…" if len(key) > 20 else key, why=why)
     return key
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence: the first ones, and that there are more."""
+    return ", ".join([*names[:most], *(["…"] if len(names) > most else [])])

@@ -32,6 +32,7 @@ def application(url: str, prefix: str) -> Celery:
     )
     for name, function in TASKS.items():
         app.task(name=f"proj.{name}")(function)
+    app.task(name="proj.theirs_only")(add)
     return app
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qtool.engine.broker import Adapter, Bell, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
+from qtool.engine.names import few
 from qtool.engine.signing import Guard
 from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import State
@@ -70,7 +71,7 @@ class Worker:
         nothing is claimed while ``brake`` is true; ``notify`` tells systemd how the worker is."""
         self.id = new_id()
         self._broker = broker = adapter.broker
-        self._hazards = adapter.capabilities.hazards
+        self._capabilities = adapter.capabilities
         self._options = options
         lease = options.lease if options.lease is not None else adapter.capabilities.lease
         self._listener = listener = listener or Silence()
@@ -150,9 +151,11 @@ class Worker:
     def _open(self) -> None:
         self._commands.keeper.open()
         self._leases.open()
-        for hazard in self._hazards:
+        for hazard in self._capabilities.hazards:
             self._listener.say(hazard)
         self._upkeep.run()
+        if self._options.apps and not self._options.queues and (others := [*self._capabilities.others]):
+            self._listener.say(_serves_others(others))
         self._autoscale.open()
         # The first round looks for jobs before it sleeps.
         self._reactor.after(0.0)
@@ -250,6 +253,13 @@ class Worker:
             failed=counts[State.DEAD] + counts[State.RETRY],
             stopping=self._stopping.stage > 0,
         )
+
+
+def _serves_others(queues: Sequence[str]) -> str:
+    return (
+        f"Without -Q this worker takes all jobs, also those that other programs send ({few(queues)}). "
+        "Those of a task that it does not know end as dead (unknown-task): name its queues with -Q."
+    )
 
 
 def _no_modules(stranger: Lease) -> NoModules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -34,18 +35,11 @@ class _Settings:
         return next((text(value) for value in found.values()), None)
 
 
-class _Hazards(_Settings, Sequence[str]):
-    """What can lose jobs; the server is asked at every look, for somebody may have followed the advice."""
+class _Asked(Sequence[str]):
+    """Sentences or names; the server is asked at every look."""
 
-    def _now(self) -> list[str]:
-        with self._store.translated():
-            policy = _evicting(self._setting)
-        if policy is None:
-            return []
-        return [
-            f"The server at {self._store.url} throws jobs away when its memory is full: {policy}. "
-            "Set it to noeviction: redis-cli config set maxmemory-policy noeviction"
-        ]
+    @abstractmethod
+    def _now(self) -> list[str]: ...
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -59,6 +53,32 @@ class _Hazards(_Settings, Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._now())
+
+
+class _Hazards(_Settings, _Asked):
+    """What can lose jobs, until somebody follows the advice."""
+
+    def _now(self) -> list[str]:
+        with self._store.translated():
+            policy = _evicting(self._setting)
+        if policy is None:
+            return []
+        return [
+            f"The server at {self._store.url} throws jobs away when its memory is full: {policy}. "
+            "Set it to noeviction: redis-cli config set maxmemory-policy noeviction"
+        ]
+
+
+class _Others(_Asked):
+    """The queues that Celery's clients and workers have bound, as upkeep has found them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def _now(self) -> list[str]:
+        with self._store.translated():
+            found: Any = self._store.client.smembers(self._store.layout.bound)
+        return sorted(text(name) for name in found)
 
 
 class _Weakened(_Settings, Mapping[int, str]):
@@ -130,4 +150,5 @@ def capabilities(store: Store) -> Capabilities:
         unseen=UNSEEN,
         weakened=_Weakened(store),
         hazards=_Hazards(store),
+        others=_Others(store),
     )

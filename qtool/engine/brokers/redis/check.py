@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.brokers.redis.records import text
+from qtool.engine.names import few
 from qtool.engine.states import State
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def _check(store: Store) -> list[str]:
         for ids, found in zip(strange, odd.values(), strict=True):
             found += [text(id) for id in ids]
     wrong = [
-        f"{len(ids)} {'job is' if len(ids) == 1 else 'jobs are'} {what}: {', '.join(ids[:NAMED])}"
-        + (", …" if len(ids) > NAMED else "")
+        f"{len(ids)} {'job is' if len(ids) == 1 else 'jobs are'} {what}: {few(ids, NAMED)}"
         for what, ids in odd.items()
         if ids
     ]
