@@ -68,3 +68,27 @@ def test_the_next_attempt_is_counted_wherever_it_runs(fleet: Fleet, whose: str) 
 def message_ready(fleet: Fleet, queue: str) -> Any:
     client: Any = fleet.app.backend.client
     return client.llen(f"{fleet.prefix}{queue}") or client.llen(f"{fleet.prefix}{queue}\x06\x169")
+
+
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_what_a_person_runs_again_begins_anew(fleet: Fleet, whose: str) -> None:
+    """Its errors do not count any more, and no deadline: also not for a worker of Celery's."""
+    queue, id = f"anew-{whose}", f"anew-{whose}"
+    if whose == "theirs":
+        id = fleet.send("request", queue=queue, expires=3600, countdown=0.001).id
+    else:
+        now = time.time()
+        job = Job(id=id, task="proj.request", queue=queue, created_at=now, expires_at=now + 3600)
+        fleet.adapter.broker.enqueue([job])
+    (lease,) = until(lambda: fleet.adapter.broker.claim("w", (queue,), 1))
+    fail(fleet, lease, 3000.0)
+    fleet.adapter.operator.cancel([id])
+    assert message_of(fleet, id).retries == 1
+    (change,) = fleet.adapter.operator.retry([id])
+    assert change.after is State.READY
+    said = message_of(fleet, id)
+    assert (said.retries, said.eta, said.expires) == (0, None, None)
+    assert message_ready(fleet, queue) == 1
+    fleet.celery_worker("-P", "solo", "-Q", queue)
+    assert fleet.app.AsyncResult(id).get(timeout=30)["retries"] == 0
+    assert fleet.adapter.inspector.check() == []

@@ -1,16 +1,21 @@
 -- with common forget
--- An operator's verb on jobs: {verb, ids}. Returns for each its state before (false: no such job), its state after
+-- An operator's verb on jobs: {verb, ids}, and for a retry their new messages ('' where it stays). Returns for each its state before (false: no such job), its state after
 -- (false: gone), and a note.
 local verb, ids = A[4], A[5]
 local RUNNING = {cancel = 'cancel', kill = 'kill'}
 local answer = {}
 advance()
 
-local function restart(job)
+local function restart(job, message)
   if not FINAL[job.s] then return job.s, 'unfinished' end
   local holder = job.u and call('GET', Q .. 'unique:' .. job.u)
   if holder then return job.s, 'held ' .. holder end
   if job.u then call('SET', Q .. 'unique:' .. job.u, job.id) end
+  if message and message ~= '' then
+    call('SET', M .. job.id, message)
+    -- Its delivery tag is its id.
+    call('HDEL', J .. job.id, 'dt')
+  end
   moved(job, 'ready')
   -- Its deadline is over or does not count any more: a person wants it run.
   call('HDEL', J .. job.id, 'xa', 'fa', 'why', 'e', 'r', 'ms', 'pr', 'st', 'da')
@@ -50,7 +55,7 @@ for i, id in ipairs(ids) do
     answer[i] = {false, false, ''}
   else
     local before = job.s
-    local after, note = act(job)
+    local after, note = act(job, ARGV[3 + i])
     answer[i] = {before, after, note}
   end
 end

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.broker import ASKED_TO_STOP, TO_BE_KILLED, Change
+from qtool.engine.brokers.redis.writing import afresh
 from qtool.engine.limits import check_limit
 from qtool.engine.states import State
 
@@ -45,12 +46,20 @@ class RedisOperator:
         changes = []
         for first in range(0, len(ids), AT_ONCE):
             some = [_sendable(id) for id in ids[first : first + AT_ONCE]]
-            for id, (before, after, note) in zip(some, self._store.call("operate", verb, some), strict=True):
+            raw = self._anew(some) if verb == "retry" else ()
+            for id, (before, after, note) in zip(some, self._store.call("operate", verb, some, raw=raw), strict=True):
                 changes.append(_change(id, before, after, note.decode()))
         if unknown := [change.id for change in changes if change.before is None]:
             others = self._strangers.change(verb, unknown)
             changes = [change if change.before is not None else others.get(change.id, change) for change in changes]
         return changes
+
+    def _anew(self, ids: Sequence[str]) -> list[bytes]:
+        """Their messages as if nothing had happened yet; empty where they stay as they are."""
+        store = self._store
+        with store.translated():
+            found: Any = store.client.mget([store.layout.messages + id for id in ids])
+        return [afresh(message) or b"" for message in found]
 
     # --- queues and workers --------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.celery.message import decode_message, reissue
@@ -21,6 +22,9 @@ PIECE = 16 * 1024
 """Bytes of output that are kept or dropped together, at most."""
 
 NULL = "null"
+
+_SPENT = re.compile(rb'"(?:retries": ?[1-9]|eta": ?"|expires": ?")')
+"""What a message has where there is something to take back."""
 
 
 def pieces(chunks: Sequence[Chunk]) -> list[bytes]:
@@ -55,6 +59,16 @@ def anew(settlement: Settlement, message: bytes | None) -> str | None:
     except (Undecodable, NotSerialisable, PayloadTooLarge):
         return None
     return again.decode("ascii")
+
+
+def afresh(message: bytes | None) -> bytes | None:
+    """The message of a job that a person runs again: nothing has failed, and no time is set; None where that holds."""
+    if message is None or not _SPENT.search(message):
+        return None
+    try:
+        return reissue(decode_message(message), retries=0, eta=None, expires=None)
+    except (Undecodable, NotSerialisable, PayloadTooLarge):
+        return None
 
 
 def ending(followed: Followed, raw: list[bytes], again: str | None = None) -> tuple[Any, ...]:
