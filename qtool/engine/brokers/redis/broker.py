@@ -116,13 +116,15 @@ class RedisBroker:
             some = settlements[first : first + AT_ONCE]
             raw: list[bytes] = []
             again = self._anew(some)
-            ends = [ending(each, raw, again.get(each.settlement.lease.id)) for each in self._follower.follow(some)]
+            followed = self._follower.follow(some)
+            ends = [ending(each, raw, again.get(each.settlement.lease.id)) for each in followed]
             answer = self._store.call("settle", ends, raw=raw)
             self._follower.settled(some)
             if answer:
                 states += [_STATES[state] if state is not None else None for state in answer]
             else:
-                states += [settlement.state for settlement in some]
+                # What could not be sent on has made a failure of a success.
+                states += [each.settlement.state for each in followed]
         return states
 
     def _anew(self, settlements: Sequence[Settlement]) -> dict[str, str | None]:
