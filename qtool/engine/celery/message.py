@@ -121,7 +121,7 @@ def encode_message(job: Job, *, retries: int = 0, embed: str = EMPTY_EMBED) -> b
     try:
         id = _quoted(job.id)
         to, told = _fixed(job.task, job.queue, job.priority)
-        extra = f',"qtool.created":{_number(job.created_at)}'
+        extra = f',"qtool.created":{moment(job.created_at)}'
         if options is not None:
             extra += f',"qtool.options":{options}'
         if job.unique is not None:
@@ -171,6 +171,12 @@ def _fixed(task: str, queue: str, priority: int) -> tuple[str, str]:
 def origin(pid: int) -> str:
     """The producer as Celery names one: ``gen<pid>@<host>``."""
     return f"gen{pid}@{socket.gethostname()}"
+
+
+@lru_cache(maxsize=64, typed=True)
+def moment(value: float) -> str:
+    """Seconds since the epoch as text: what came in one batch was mostly made at one time. Raises ValueError."""
+    return repr(_number(value))
 
 
 def _number(value: float) -> float:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.broker import Receipt
-from qtool.engine.celery.message import encode_message
+from qtool.engine.celery.message import encode_message, moment
 from qtool.engine.job import PRIORITIES, Job
 from qtool.engine.signing import signed
 from qtool.errors import UsageError
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 
 def row(job: Job, now: float) -> tuple[Any, ...]:
-    """What ``enqueue.lua`` takes. Raises NotSerialisable, PayloadTooLarge, UsageError."""
-    if job.priority not in PRIORITIES:
-        raise UsageError(why=f"The priority of a job is 0 to {PRIORITIES[-1]}, not {job.priority!r}.")
+    """What ``enqueue.lua`` takes, of a job whose message can be made."""
     run_at, expires_at, key = job.run_at, job.expires_at, job.key
     return (
         job.id,
         job.queue,
         job.task,
         str(job.priority),
-        repr(job.created_at),
+        moment(job.created_at),
         repr(run_at) if run_at is not None and run_at > now else False,
         repr(expires_at) if expires_at is not None else False,
         job.unique if job.unique is not None else False,
@@ -60,12 +58,17 @@ def stream(store: Store, batches: Iterable[Sequence[Job]]) -> Iterator[Receipt]:
 
 
 def _call(store: Store, jobs: Sequence[Job]) -> Call:
+    """What ``enqueue.lua`` is called with. Raises NotSerialisable, PayloadTooLarge, UsageError."""
     now, key, url = store.clock.now(), store.key, store.url
     jobs = [signed(job, key, url) for job in jobs]
+    for job in jobs:
+        if job.priority not in PRIORITIES:
+            raise UsageError(why=f"The priority of a job is 0 to {PRIORITIES[-1]}, not {job.priority!r}.")
+    messages = [encode_message(job) for job in jobs]
     rows = [row(job, now) for job in jobs]
     # Messages that are all new, as far as the batch can tell, are kept by one command.
     alone = all(job.unique is None for job in jobs) and len({job.id for job in jobs}) == len(jobs)
-    return now, (rows, alone), [encode_message(job) for job in jobs]
+    return now, (rows, alone), messages
 
 
 def _receipt(jobs: Sequence[Job], known: list[Any]) -> Receipt:
