@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "retry": "Run ended jobs again.",
         "cancel": "Cancel jobs that wait, and ask running ones to stop.",
         "kill": "Kill running jobs at once, without asking them to stop.",
-        "move": "Move jobs to another broker, or into another queue.",
+        "move": "Move jobs to another broker, or into another queue of this one.",
         "purge": "Delete jobs from queues.",
         "pause": "Stop starting jobs of a queue.",
         "resume": "Start jobs of a paused queue again.",

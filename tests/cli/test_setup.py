@@ -283,7 +283,9 @@ def test_every_output_keeps_to_its_schema(bench: Bench, call: Call, monkeypatch:
         "worker": ["worker", "-Q", "w", "--burst"],
         "limits": ["limits", "set", "q", "--concurrency", "5"],
         "bench": ["bench", "--jobs", "200"],
+        "move": ["move", "--to", str(tmp_path / "other.db"), "r2", "-y"],
     }
+    bench.add(queue="r2")
     bench.add(2, queue="w", task="qtool.exec", args=("true",))
     assert {name for name in SUMMARIES if schema_of(name) is not None} == {*calls, "result"}
     for name, arguments in calls.items():

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from serving.redis import RedisServer
 
 
+KEY = "the tests' own"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if os.environ.get("QTOOL_SOAK") or "soak" in str(config.option.markexpr):
         return
@@ -27,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(params=["sqlite", "redis"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty broker that several processes share: a file, and a server of the test's own."""
+    # Commands go over a network only signed.
+    request.getfixturevalue("monkeypatch").setenv("QTOOL_KEY", KEY)
     if request.param == "sqlite":
         return str(tmp_path / "q.db")
     server: RedisServer = request.getfixturevalue("redis_servers")()

@@ -106,7 +106,7 @@ def main() -> None:
     url, moment, number = sys.argv[1:]
     countdown = Countdown(int(number))
     disk = Disk(countdown) if moment == WRITE else None
-    with open_broker(url) as adapter:
+    with open_broker(url, key=os.environ.get("QTOOL_KEY")) as adapter:
         parts = {name: getattr(adapter, name) for name in Adapter.__slots__}
         if disk is None:
             parts["broker"] = Mortal(parts["broker"], moment, countdown)

@@ -125,7 +125,7 @@ def storm(path: str, tmp_path: Path, *, total: int, kills: int, within: float) -
     seed = int(os.environ.get("QTOOL_SEED", random.randrange(1 << 32)))
     print(f"QTOOL_SEED={seed}")
     with ExitStack() as stack:
-        adapter = stack.enter_context(open_broker(path))
+        adapter = stack.enter_context(open_broker(path, key=os.environ.get("QTOOL_KEY")))
         run = Storm(adapter, path, tmp_path / "effects", random.Random(seed))
         stack.callback(run.dismiss)
         sent = [id for _ in range(0, total, BATCH) for id in adapter.broker.enqueue(batch()).ids]

@@ -62,7 +62,7 @@ def qtool(
 @contextmanager
 def hired(broker: str, *options: str, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a process group of its own, which is ended with all that is in it; what it says goes to ``log``."""
-    command = [str(QTOOL), "worker", "-b", broker, "-q", *options]
+    command = [str(QTOOL), "worker", "-b", broker, "-q", "--allow-exec", *options]
     with log.open("ab") as said:
         worker = subprocess.Popen(
             command,

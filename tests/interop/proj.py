@@ -31,8 +31,8 @@ def application(url: str, prefix: str) -> Celery:
         task_routes={"proj.elsewhere": {"queue": "other"}},
     )
     for name, function in TASKS.items():
-        app.task(name=f"proj.{name}")(function)
-    app.task(name="proj.theirs_only")(add)
+        app.task(shared=False, name=f"proj.{name}")(function)
+    app.task(shared=False, name="proj.theirs_only")(add)
     return app
 
 

@@ -34,8 +34,8 @@ def application(url: str, prefix: str) -> Celery:
     )
 
     for name, task in {"add": add, "sleep": sleep, "boom": boom}.items():
-        app.task(name=f"proj.{name}")(task)
-    app.task(name="proj.quiet", ignore_result=True)(add)
+        app.task(shared=False, name=f"proj.{name}")(task)
+    app.task(shared=False, name="proj.quiet", ignore_result=True)(add)
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Shop:
     def __init__(self, directory: Path, url: str | None = None) -> None:
         self.directory = directory
         self.url = url or f"sqlite://{directory}/shop.db"
-        self.adapter: Adapter = open_broker(self.url)
+        self.adapter: Adapter = open_broker(self.url, key=os.environ.get("QTOOL_KEY"))
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def add_many(self, task: str, count: int) -> list[str]:
@@ -81,7 +82,7 @@ class Shop:
         return self.add("qtool.exec", *words, policy=policy, **kwargs)
 
     def start(self, *options: str, apps: bool = True) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "qtool", "worker", "-b", self.url, *options]
+        words = [sys.executable, "-m", "qtool", "worker", "-b", self.url, "--allow-exec", *options]
         words += ["-A", "tests.worker.app"] if apps else []
         with (self.directory / "out").open("ab") as out, (self.directory / "err").open("ab") as err:
             worker = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)

@@ -63,8 +63,10 @@ class Project:
             self.worker = subprocess.Popen([*words, "--pool", pool, "--reload"], cwd=directory, stderr=err)
 
     def set(self, value: object) -> None:
-        """Change the code."""
-        (self.package / "helper.py").write_text(f"VALUE = {value}\n")
+        """Change the code, at a stroke: nobody imports half of it."""
+        draft = self.package / "helper.draft"
+        draft.write_text(f"VALUE = {value}\n")
+        draft.replace(self.package / "helper.py")
 
     def add(self, task: str, *args: Any) -> str:
         id = new_id()

@@ -112,7 +112,7 @@ def test_a_package_of_qtool_s_tasks_may_have_an_old_application_in_it(
 app = Celery("here", broker="memory://", backend="cache+memory://", set_as_current=False)
 
 
-@app.task(name="here.run", bind=True, max_retries=3)
+@app.task(shared=False, name="here.run", bind=True, max_retries=3)
 def run(self: Any, what: str = "", *args: Any) -> Any:
     """Whatever the test asks for."""
     if what == "request":
@@ -241,7 +241,7 @@ def test_a_message_tells_its_request() -> None:
 
 def test_time_limits_and_rates_are_the_task_s_policy() -> None:
     def declared(**options: Any) -> Traced:
-        return Traced(app.task(name=f"here.{uuid.uuid4().hex}", **options)(ask), Tracer(app, ""))
+        return Traced(app.task(shared=False, name=f"here.{uuid.uuid4().hex}", **options)(ask), Tracer(app, ""))
 
     assert declared().policy == UNSAID
     assert declared(soft_time_limit=2, time_limit=5).policy == Policy(timeout=2, grace=3)

@@ -47,27 +47,27 @@ app = Celery("proj", broker="memory://", set_as_current=False)
 backend = app._local.backend = Sizes(app)
 
 
-@app.task(name="add")
+@app.task(shared=False, name="add")
 def add(x: Any, y: int) -> Any:
     return [*x, y] if isinstance(x, list) else x + y
 
 
-@app.task(name="total")
+@app.task(shared=False, name="total")
 def total(values: Any) -> Any:
     return sum(total.run(each) for each in values) if isinstance(values, list) else values
 
 
-@app.task(name="same")
+@app.task(shared=False, name="same")
 def same(value: Any) -> Any:
     return value
 
 
-@app.task(name="boom")
+@app.task(shared=False, name="boom")
 def boom(*args: Any) -> None:
     raise ValueError("boom", 1)
 
 
-@app.task(name="seen")
+@app.task(shared=False, name="seen")
 def seen(*args: Any) -> Any:
     return list(args)
 

@@ -31,7 +31,7 @@ app = Celery("proj", broker="memory://", set_as_current=False)
 channel = Connection("memory://").channel()
 
 
-@app.task(name="proj.add")
+@app.task(shared=False, name="proj.add")
 def add(*args: Any, **kwargs: Any) -> None:
     """Never run."""
 
