@@ -9,6 +9,7 @@ stay there. While the file
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from functools import partial
@@ -66,7 +67,8 @@ def main() -> None:
     with open_broker(url) as adapter:
         parts = {name: getattr(adapter, name) for name in Adapter.__slots__}
         parts["broker"] = Failing(adapter.broker, Path(url.removeprefix("sqlite://")).parent)
-        summary = Worker(Adapter(**parts), WorkerOptions(**said), Voice()).run(then_exit=True)
+        options = WorkerOptions(allow_exec=True, key=os.environ.get("QTOOL_KEY"), **said)
+        summary = Worker(Adapter(**parts), options, Voice()).run(then_exit=True)
     print(json.dumps({name: getattr(summary, name) for name in summary.__slots__}), flush=True)
     sys.exit(0 if summary.clean else 1)
 

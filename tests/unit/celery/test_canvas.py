@@ -86,6 +86,8 @@ class Toy:
         ids = count()
         self.desk = canvas.Desk(1e9, lambda: f"new-{next(ids)}")
         self.channel = app.connection_for_write().default_channel
+        # That broker is one for the whole process.
+        self.channel._purge("celery")
 
     def fetch(self) -> None:
         while self.channel._size("celery"):
