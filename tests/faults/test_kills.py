@@ -51,7 +51,8 @@ class Storm:
 
     def hire(self) -> None:
         """Start one more worker."""
-        command = [str(QTOOL), "worker", "-b", self.path, "-A", "tests.faults.effects", "-j", str(SLOTS), "-q", "--allow-exec"]
+        command = [str(QTOOL), "worker", "-b", self.path, "-A", "tests.faults.effects", "-j", str(SLOTS)]
+        command += ["-q", "--allow-exec"]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "QTOOL_EFFECTS": str(self.effects)}
         with (self.effects.parent / "workers.log").open("ab") as log:
             self.workers.append(

@@ -72,6 +72,12 @@ def seen(*args: Any) -> Any:
     return list(args)
 
 
+@pytest.fixture(autouse=True)
+def nothing_published() -> None:
+    """That broker is one for the whole process: other tests leave things there."""
+    app.connection_for_write().default_channel._purge("celery")
+
+
 class Toy:
     """Works off what is published, oldest first."""
 
@@ -86,8 +92,6 @@ class Toy:
         ids = count()
         self.desk = canvas.Desk(1e9, lambda: f"new-{next(ids)}")
         self.channel = app.connection_for_write().default_channel
-        # That broker is one for the whole process.
-        self.channel._purge("celery")
 
     def fetch(self) -> None:
         while self.channel._size("celery"):
