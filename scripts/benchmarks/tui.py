@@ -30,6 +30,8 @@ LINES, COLUMNS = 50, 160
 FLOW = 5_000
 """Jobs a second."""
 KEYS = 100
+TURNS = ("k", "k", "\x1b[5~", "\x15")
+"""Keys that go towards the newer jobs: one row, a page, half a page."""
 STARTS = 7
 WATCHED = 30.0
 """Seconds."""
@@ -133,10 +135,14 @@ def tui(setting: Setting) -> Iterator[Row]:
         try:
             top.until(_shows_queues)
             top.swallow(3.0)
-            used, began = top.processor(), time.perf_counter()
-            top.swallow(WATCHED)
-            share = (top.processor() - used) / (time.perf_counter() - began)
+            share = _share(top)
             delays = [1000 * _key(top) for _ in range(KEYS)]
+            top.press("2")
+            top.until(lambda _: bool(_row(top)))
+            listing = _share(top)
+            # To the oldest: the newest move by themselves.
+            turns = [1000 * _turn(top, "G")]
+            turns += [1000 * _turn(top, random.choice(TURNS)) for _ in range(KEYS)]
             memory = top.memory()
         finally:
             top.close()
@@ -159,6 +165,18 @@ def tui(setting: Setting) -> Iterator[Row]:
     )
     yield Row(
         name="… watching, once a second", figure=100 * share, unit="% of a core", better="less", budget=5.0, note=flowed
+    )
+    yield Row(
+        name="… Jobs in front: key to row, p95",
+        figure=percentile(turns, 95),
+        unit="ms",
+        better="less",
+        budget=50.0,
+        note=f"median {percentile(turns, 50):.1f} ms, slowest {max(turns):.1f} ms of {len(turns)}, pages among them;"
+        f" to the oldest {turns[0]:.1f} ms",
+    )
+    yield Row(
+        name="… Jobs in front, once a second", figure=100 * listing, unit="% of a core", better="less", budget=5.0
     )
     yield Row(name="… resident memory", figure=memory, unit="MB", better="less", budget=120.0)
 
@@ -184,6 +202,28 @@ def _start(path: str) -> tuple[float, float]:
         return frame, top.until(_shows_queues) - top.began
     finally:
         top.close()
+
+
+def _share(top: Terminal) -> float:
+    """The part of a core that it uses while nobody touches it."""
+    top.swallow(3.0)
+    used, began = top.processor(), time.perf_counter()
+    top.swallow(WATCHED)
+    return (top.processor() - used) / (time.perf_counter() - began)
+
+
+def _turn(top: Terminal, key: str) -> float:
+    """Seconds from a key to the frame in which another job is under the cursor."""
+    top.swallow(random.uniform(0.02, 0.2))
+    before = _row(top)
+    pressed = top.press(key)
+    return top.until(lambda _: _row(top) not in ("", before)) - pressed
+
+
+def _row(top: Terminal) -> str:
+    """The id of the job under the cursor; empty where there is none, or not yet."""
+    line = next((line for line in top.display if line.startswith("▸")), "")
+    return line[1:24].strip()
 
 
 def _key(top: Terminal) -> float:

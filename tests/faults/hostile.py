@@ -280,8 +280,9 @@ def _leave_a_daemon() -> None:
 @_doing
 def _reap_everything() -> None:
     with suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, os.WNOHANG)
+        # Until there is none, or only such as live: a neighbour may have left one.
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 @_doing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -148,14 +149,20 @@ class Worker:
                 for bell in bells:
                     bell.close()
 
+    def _warn(self) -> None:
+        """Say what is dangerous about this broker, and about serving all of its queues. Raises BrokerError."""
+        for hazard in self._capabilities.hazards:
+            self._listener.say(hazard)
+        if self._options.apps and not self._options.queues and (others := [*self._capabilities.others]):
+            self._listener.say(_serves_others(others))
+
     def _open(self) -> None:
         self._commands.keeper.open()
         self._leases.open()
-        for hazard in self._capabilities.hazards:
-            self._listener.say(hazard)
         self._upkeep.run()
-        if self._options.apps and not self._options.queues and (others := [*self._capabilities.others]):
-            self._listener.say(_serves_others(others))
+        # Advice: a broker that does not answer now is no reason not to begin, and is spoken of by who needs it.
+        with suppress(BrokerError):
+            self._warn()
         self._autoscale.open()
         # The first round looks for jobs before it sleeps.
         self._reactor.after(0.0)
