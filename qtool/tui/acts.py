@@ -113,7 +113,8 @@ def begin(view: View, name: str) -> None:
     dialog = Confirm(TITLES[name], targets.what, production=top.doing.guarded)
 
     def counted(answer: Answer) -> None:
-        if dialog.is_attached:
+        # It may have been closed, or the program be ending, while that was counted.
+        if dialog.is_attached and dialog.query("#said"):
             if answer.error is not None:
                 dialog.fail(answer.error)
             else:

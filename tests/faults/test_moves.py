@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TASK = "tests.faults.effects.effect"
 READY = 2500
 """Jobs that a move finds: several batches."""
+ENOUGH = 20
+"""Strikes of which one at least hits a move in the middle; of a few it may be none."""
 MOVE_SECONDS = 60.0
 
 
@@ -147,7 +149,8 @@ def judge(run: Shuttle, effects: list[str]) -> None:
         assert (job.state, job.attempt) == (State.SUCCEEDED, 1), f"{id} ended as {job}"
     for end in run.ends:
         assert end.inspector.check() == []
-    assert run.done["left on the way"], "no move was killed in the middle"
+    if run.done["killed"] + run.done["frozen"] >= ENOUGH:
+        assert run.done["left on the way"], "no move was killed in the middle"
 
 
 @pytest.mark.slow

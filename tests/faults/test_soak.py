@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
+# By hand: of many faults at once some meet, and a process frozen with the file's lock in its hands holds up all.
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_short_soak_breaks_no_rule(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
