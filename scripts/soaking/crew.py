@@ -139,9 +139,13 @@ class Crew:
                     member.id = (self._setting.directory / "ids" / member.name).read_text() or None
 
     def settled(self, member: Member) -> bool:
-        """Whether it has certainly made its first contact: until then it may give up a file that stays locked."""
+        """Whether one that is gone had certainly made its first contact: before it, it may give up a file that stays locked.
+
+        Judged by its own last word, not by when somebody looks: what holds up the file holds up whoever looks too.
+        """
         with suppress(FileNotFoundError):
-            return time.time() - (self._setting.directory / "ids" / member.name).stat().st_mtime > FIRM + 5.0
+            began = (self._setting.directory / "ids" / member.name).stat().st_mtime
+            return self.log(member.name).stat().st_mtime - began > FIRM + 5.0
         return False
 
     def by_id(self, id: str) -> Member | None:
