@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services import pytest_runtest_setup, redis_server, redis_servers, redis_url
+from tests.services import pytest_runtest_setup, pytest_runtest_teardown, redis_server, redis_servers, redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["pytest_runtest_setup", "redis_server", "redis_servers", "redis_url"]
+__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown", "redis_server", "redis_servers", "redis_url"]
 
 # These tests make their own isolation, default file included; the plugin's guard is tested in a pytest of its own.
 os.environ["QTOOL_BROKER_REQUIRED"] = "0"

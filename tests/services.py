@@ -27,6 +27,9 @@ MakeRedis = Callable[..., RedisServer]
 
 _places = count(1)
 
+_shared: list[RedisServer] = []
+"""The one of ``redis_server``, while it is there."""
+
 
 def need_redis() -> None:
     """Go on only where there is a Redis to start."""
@@ -43,6 +46,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         need_redis()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Each module finds the shared server empty: to go over what all before it have left takes ever longer."""
+    if nextitem is not None and nextitem.path != item.path:
+        for server in _shared:
+            server.ask("FLUSHALL")
+
+
 def place(server: RedisServer) -> str:
     """The address of a part of the server that nothing has used: a prefix of its own."""
     return f"{server.url}/0?prefix=t{next(_places)}:"
@@ -56,8 +67,10 @@ def redis_server() -> Iterator[RedisServer]:
     server = RedisServer(Path(tempfile.mkdtemp(prefix="qtool-redis-")))
     try:
         server.start()
+        _shared.append(server)
         yield server
     finally:
+        _shared.clear()
         server.remove()
 
 

@@ -139,7 +139,7 @@ class Crew:
                     member.id = (self._setting.directory / "ids" / member.name).read_text() or None
 
     def settled(self, member: Member) -> bool:
-        """Whether one that is gone had certainly made its first contact: before it, it may give up a file that stays locked.
+        """Whether one that is gone had made its first contact for certain: before it, it may give up a locked file.
 
         Judged by its own last word, not by when somebody looks: what holds up the file holds up whoever looks too.
         """
