@@ -48,7 +48,8 @@ class RedisServer(PrivateServer):
         return self.directory / "certificate.pem"
 
     @property
-    def _key(self) -> Path:
+    def key(self) -> Path:
+        """The private key of :attr:`authority`."""
         return self.directory / "key.pem"
 
     @property
@@ -63,7 +64,7 @@ class RedisServer(PrivateServer):
             raise NotServing(f"there is no {PROGRAMS[0]} on this machine: scripts/services install redis")
         listens = ["--port", str(self.port)]
         if self.tls:
-            files = ("--tls-cert-file", str(self.authority), "--tls-key-file", str(self._key))
+            files = ("--tls-cert-file", str(self.authority), "--tls-key-file", str(self.key))
             listens = ["--port", "0", "--tls-port", str(self.port), *files, "--tls-auth-clients", "no"]
         return [
             found,
@@ -87,7 +88,7 @@ class RedisServer(PrivateServer):
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         kind = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
         names = ("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{LOOPBACK},DNS:localhost")
-        files = ("-keyout", str(self._key), "-out", str(self.authority))
+        files = ("-keyout", str(self.key), "-out", str(self.authority))
         done = subprocess.run(["openssl", *kind, *names, *files], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotServing(f"openssl made no certificate: {done.stderr}")

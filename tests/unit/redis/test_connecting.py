@@ -102,6 +102,25 @@ def test_every_error_of_the_client_is_one_of_ours_and_tells_no_password(
         ("Error while reading from h:6379 : (104, 'Connection reset by peer')", "Connection reset by peer"),
         ("Error 32 while writing to socket. Broken pipe.", "Broken pipe"),
         ("Connection closed by server.", "Connection closed by server"),
+        (
+            "Error 1 connecting to h:1. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has "
+            "expired (_ssl.c:1006).",
+            "its certificate is refused: certificate has expired (?ssl_ca_certs=FILE names the authorities to trust)",
+        ),
+        (
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
+            "what answers there does not speak TLS (redis:// goes without)",
+        ),
+        (
+            "Error while reading from h:1 : (1, '[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate "
+            "required (_ssl.c:2576)')",
+            "it wants a certificate of yours (?ssl_certfile=FILE&ssl_keyfile=FILE)",
+        ),
+        (
+            "EOF occurred in violation of protocol (_ssl.c:2427)",
+            "it hung up (perhaps it wants a certificate of yours: ?ssl_certfile=FILE&ssl_keyfile=FILE)",
+        ),
+        ("[SSL: NO_PROTOCOLS_AVAILABLE] no protocols available (_ssl.c:1006)", "no protocols available"),
     ],
 )
 def test_the_system_s_errors_are_told_in_its_words(said: str, told: str) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 AGAIN = 1.0
 """Seconds between two tries to reach the server."""
 
-_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
+_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class RedisBell:
@@ -167,6 +167,7 @@ class RedisBell:
         if self._sock is None:
             return None
         try:
+            # All that has come is read, to the last byte: what TLS has decrypted already makes no descriptor readable.
             data = self._sock.recv(65536)
         except _NOTHING_YET:
             return None
@@ -194,13 +195,14 @@ class RedisBell:
 
     def _send(self, commands: Sequence[tuple[str, ...]]) -> None:
         pack: Any = hiredis.pack_command
-        data = b"".join(pack(command) for command in commands)
+        data = memoryview(b"".join(pack(command) for command in commands))
         try:
             while data and self._sock is not None:
                 try:
                     data = data[self._sock.send(data) :]
                 except _NOTHING_YET:
-                    select.select([], [self._sock], [], self._store.place.timeout)
+                    if not select.select([], [self._sock], [], self._store.place.timeout)[1]:
+                        raise TimeoutError from None
         except OSError:
             self._rang = True
             self._hang_up()

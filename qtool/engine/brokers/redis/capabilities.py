@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
@@ -28,11 +29,16 @@ class _Settings:
 
     def _setting(self, name: str) -> str | None:
         """None where the server does not show it."""
-        try:
-            found: Any = self._store.client.config_get(name)
-        except exceptions.ResponseError:
-            return None
-        return next((text(value) for value in found.values()), None)
+        client = self._store.client
+        with suppress(exceptions.ResponseError):
+            found: Any = client.config_get(name)
+            return next((text(value) for value in found.values()), None)
+        # Servers for rent hide their settings, and tell of memory nevertheless.
+        with suppress(exceptions.ResponseError):
+            told: Any = client.info("memory")
+            value = told.get(name.replace("-", "_"))
+            return str(value) if value is not None else None
+        return None
 
 
 class _Asked(Sequence[str]):
@@ -120,6 +126,8 @@ def _disk(setting: Any) -> str:
 
 
 def _more(setting: Any) -> dict[int, str]:
+    if setting("maxmemory-policy") is None:
+        return {2: "the server does not show whether it throws jobs away when its memory is full"}
     policy = _evicting(setting)
     return {2: f"the server may throw jobs away when its memory is full ({policy})"} if policy else {}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from redis import exceptions
+
 from qtool.engine.brokers.redis.records import text
 from qtool.engine.names import few
 from qtool.engine.states import State
@@ -30,8 +32,11 @@ def check(store: Store) -> list[str]:
 
 
 def _evicting(store: Store) -> list[str]:
-    """Where the server would rather lose keys than refuse new ones."""
-    said: Any = store.client.info("memory")
+    """Where the server would rather lose keys than refuse new ones; nothing where this user may not see that."""
+    try:
+        said: Any = store.client.info("memory")
+    except exceptions.NoPermissionError:
+        return []
     policy = str(said.get("maxmemory_policy", "noeviction"))
     if not said.get("maxmemory") or not policy.startswith("allkeys"):
         return []

@@ -47,13 +47,17 @@ VISIBILITY = 3600.0
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_SSL = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+_SSL_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SSL = (*_SSL_FILES, "ssl_cert_reqs", "ssl_check_hostname")
 _KNOWN = ("prefix", "timeout", "visibility_timeout", "db", "ssl", "sentinel_username", "sentinel_password", *_SSL)
 _NO = ("0", "no", "false", "off")
 _SYSTEM = re.compile(
     r"Error while reading from \S+ : \(-?\d+, '(.*)'\)|Error -?\d+ (?:connecting|while writing) to \S+\. (.*)"
 )
 """What redis-py makes of an error of the system's: the place, which we tell ourselves, its number, and its words."""
+_OF_TLS = re.compile(r"(?:\[\w+: (\w+)\] )?(.*?)(?: \(_ssl\.c:\d+\))?")
+"""What Python makes of an error of OpenSSL's: where, its name, its words, and a line of Python's own source."""
+_YOURS = "?ssl_certfile=FILE&ssl_keyfile=FILE"
 
 
 class Place(Value, kw_only=True):
@@ -113,7 +117,10 @@ class Place(Value, kw_only=True):
         if isinstance(error, MasterNotFoundError):
             return BrokerUnreachable(url=url, why=f"no sentinel knows a master named {self.service!r}")
         if isinstance(error, exceptions.TimeoutError):
-            return BrokerUnreachable(url=url, why=f"no answer within {self.timeout:g} s")
+            # A server without TLS waits for the end of what it takes for a command.
+            silent = "handshake" in str(error.__context__)
+            what = "no answer in TLS (redis:// goes without)" if silent else "no answer"
+            return BrokerUnreachable(url=url, why=f"{what} within {self.timeout:g} s")
         if isinstance(error, exceptions.ConnectionError):
             return BrokerUnreachable(url=url, why=why)
         if isinstance(error, exceptions.InvalidResponse):
@@ -129,6 +136,9 @@ class Place(Value, kw_only=True):
         url = self.shown
         if said.startswith("NOAUTH") or "WRONGPASS" in said:
             return BrokerDenied(url=url, why=why)
+        if "The user executing the script can't" in said:
+            # What follows names the script by its digest, and a line of it.
+            return BrokerDenied(url=url, why=why.partition(" script: ")[0])
         if said.startswith("BUSY"):
             return BrokerBusy(url=url, seconds=self.timeout)
         if "OOM" in said[:200]:
@@ -147,10 +157,28 @@ class Place(Value, kw_only=True):
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if told := _SYSTEM.fullmatch(text):
             text = told[1] or told[2]
+        if told := _OF_TLS.fullmatch(text):
+            text = _of_tls(told[1] or told[2], told[2])
         for secret in (self.password, self.option("sentinel_password")):
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
         return text
+
+
+def _of_tls(name: str, words: str) -> str:
+    """What went wrong with TLS, and what to do about it where that is known."""
+    if name == "CERTIFICATE_VERIFY_FAILED":
+        why = words.removeprefix("certificate verify failed: ")
+        advice = "" if "mismatch" in why else " (?ssl_ca_certs=FILE names the authorities to trust)"
+        return f"its certificate is refused: {why}{advice}"
+    if name == "WRONG_VERSION_NUMBER":
+        return "what answers there does not speak TLS (redis:// goes without)"
+    if name == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+        return f"it wants a certificate of yours ({_YOURS})"
+    if name == "EOF occurred in violation of protocol":
+        # Its last word may be lost, where we are still sending.
+        return f"it hung up (perhaps it wants a certificate of yours: {_YOURS})"
+    return words
 
 
 def place_of(url: str) -> Place:
@@ -225,7 +253,8 @@ def _address(host: str, port: int) -> str:
 def connect(place: Place, patience: float | None = None) -> Redis:
     """A client that connects when it is first used. ``patience``: seconds to wait for an answer.
 
-    Nothing is sent twice: a claim whose answer was lost may have been carried out (WIRE.md, "Read first" 6).
+    Raises UsageError where the URL names a file of TLS's that cannot be read. Nothing is sent twice: a claim
+    whose answer was lost may have been carried out (WIRE.md, "Read first" 6).
     """
     seconds = place.timeout if patience is None else max(patience, 0.1)
     common: dict[str, Any] = {
@@ -263,6 +292,14 @@ def _pooled(options: dict[str, Any]) -> Redis:
 
 def _tls(place: Place) -> dict[str, Any]:
     said: dict[str, Any] = {name: value for name in _SSL if (value := place.option(name)) is not None}
+    for name in _SSL_FILES:
+        if name in said:
+            try:
+                # Later it would be an error of the connection's, and OpenSSL does not always say which.
+                open(said[name], "rb").close()
+            except OSError as error:
+                why = f"{name} names {said[name]!r}, which cannot be read ({error.strerror})"
+                raise UsageError(why=f"The broker URL {place.scheme}:… cannot be used: {why}.") from None
     if "ssl_cert_reqs" in said:
         said["ssl_cert_reqs"] = said["ssl_cert_reqs"].lower().removeprefix("cert_")
     if "ssl_check_hostname" in said:
