@@ -180,7 +180,8 @@ class Broker(Protocol):
         ...
 
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
-        """The heartbeat: renew the worker's leases and its row; the first one introduces it."""
+        """The heartbeat: renew ``leases`` (all that the worker holds) and its row; the first one introduces it. What
+        stands as the worker's beyond them, where a server has lost what it had confirmed, goes back."""
         ...
 
     def report(self, reports: Sequence[Report]) -> None:
@@ -458,9 +459,8 @@ class Journal(Protocol):
     """Keeps what people write down about a moment, as long as the history is kept."""
 
     def note(self, text: str, at: float | None = None) -> Note:
-        """Write it down for this time, or for now. Raises BadName for what cannot be one: see
-        :func:`qtool.engine.notes.check_note`.
-        """
+        """Write it down for this time, or for now. Raises BadName for what cannot be one, as
+        :func:`qtool.engine.notes.check_note` says."""
         ...
 
     def notes(self, since: float, until: float, *, limit: int = NOTES) -> list[Note]:

@@ -57,6 +57,8 @@ class RedisBroker:
         self._tidy_at = 0.0
         self._doubtful: list[tuple[str, str]] = []
         """Claims that may have been carried out though no answer came: worker and token."""
+        self._compared: dict[str, int] = {}
+        """How many connections had been made when what stands as a worker's was last known to be what it holds."""
 
     # --- in ------------------------------------------------------------------------------------------
 
@@ -160,7 +162,19 @@ class RedisBroker:
                 elif said:
                     (killed if said == b"kill" else cancelled).add(lease.id)
         self._follower.forget(lost)
+        self._disown(worker.id, leases)
         return Renewal(frozenset(lost), frozenset(cancelled), frozenset(killed), slots)
+
+    def _disown(self, worker: str, leases: Sequence[Lease]) -> None:
+        """Give back what stands as the worker's beyond what it holds.
+
+        A server that is gone takes what it had not passed on with it (to a replica, or to its own disk): also outcomes
+        that it had confirmed. At the one that is there then, their jobs run for ever, at a worker that lives.
+        """
+        connections = self._store.connections
+        if connections != self._compared.get(worker, connections):
+            self._store.call("disown", worker, [(lease.id, str(lease.token)) for lease in leases])
+        self._compared[worker] = connections
 
     def report(self, reports: Sequence[Report]) -> None:
         for first in range(0, len(reports), AT_ONCE):
@@ -217,6 +231,7 @@ class RedisBroker:
 
     def leave(self, worker: str) -> None:
         self._store.call("back", False, worker, False, True)
+        self._compared.pop(worker, None)
 
 
 _STATES = {str(state).encode(): state for state in State}

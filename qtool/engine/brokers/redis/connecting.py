@@ -37,7 +37,7 @@ from qtool.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TIMEOUT = 5.0
 """Seconds that an answer may take where nobody says; half a lease, so that a worker notices before it is given up."""
@@ -55,6 +55,8 @@ _SYSTEM = re.compile(
     r"Error while reading from \S+ : \(-?\d+, '(.*)'\)|Error -?\d+ (?:connecting|while writing) to \S+\. (.*)"
 )
 """What redis-py makes of an error of the system's: the place, which we tell ourselves, its number, and its words."""
+_OF_SENTINELS = re.compile(r"> - (?:\w+:)?(\w+)")
+"""The kinds of the errors that redis-py has collected, one of each sentinel that did not answer."""
 _OF_TLS = re.compile(r"(?:\[\w+: (\w+)\] )?(.*?)(?: \(_ssl\.c:\d+\))?")
 """What Python makes of an error of OpenSSL's: where, its name, its words, and a line of Python's own source."""
 _YOURS = "?ssl_certfile=FILE&ssl_keyfile=FILE"
@@ -108,14 +110,14 @@ class Place(Value, kw_only=True):
 
     def _meaning(self, error: exceptions.RedisError) -> BrokerError:
         url, why = self.shown, self._clean(error)
+        if isinstance(error, MasterNotFoundError):
+            return self._no_master(str(error))
         if isinstance(error, exceptions.AuthenticationError | exceptions.AuthenticationWrongNumberOfArgsError):
             return BrokerDenied(url=url, why=why)
         if isinstance(error, exceptions.NoPermissionError):
             return BrokerDenied(url=url, why=why)
         if isinstance(error, exceptions.BusyLoadingError):
             return BrokerUnreachable(url=url, why="the server is still reading its data from disk")
-        if isinstance(error, MasterNotFoundError):
-            return BrokerUnreachable(url=url, why=f"no sentinel knows a master named {self.service!r}")
         if isinstance(error, exceptions.TimeoutError):
             # A server without TLS waits for the end of what it takes for a command.
             silent = "handshake" in str(error.__context__)
@@ -130,6 +132,15 @@ class Place(Value, kw_only=True):
         if isinstance(error, exceptions.OutOfMemoryError):
             return BrokerOutOfMemory(url=url)
         return self._answered(str(error), why)
+
+    def _no_master(self, said: str) -> BrokerError:
+        """What the sentinels had to say, of which redis-py lists the errors."""
+        kinds = _OF_SENTINELS.findall(said)
+        if "AuthenticationError" in kinds:
+            return BrokerDenied(url=self.shown, why="the sentinels want a password of their own (?sentinel_password=…)")
+        silent = len(kinds) == len(self.hosts)
+        why = "no sentinel answers" if silent else f"the sentinels know no master named {self.service!r} that is alive"
+        return BrokerUnreachable(url=self.shown, why=why)
 
     def _answered(self, said: str, why: str) -> BrokerError:
         """What the server meant by an error of its own."""
@@ -250,8 +261,9 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def connect(place: Place, patience: float | None = None) -> Redis:
-    """A client that connects when it is first used. ``patience``: seconds to wait for an answer.
+def connect(place: Place, patience: float | None = None, connected: Callable[[], None] | None = None) -> Redis:
+    """A client that connects when it is first used. ``patience``: seconds to wait for an answer; ``connected`` is told
+    of every connection that is made.
 
     Raises UsageError where the URL names a file of TLS's that cannot be read. Nothing is sent twice: a claim
     whose answer was lost may have been carried out (WIRE.md, "Read first" 6).
@@ -268,6 +280,13 @@ def connect(place: Place, patience: float | None = None) -> Redis:
         "health_check_interval": 30,
         "protocol": 2,
     }
+    if connected is not None:
+
+        def begin(connection: Any) -> None:
+            connected()
+            connection.on_connect()
+
+        common["redis_connect_func"] = begin
     tls = _tls(place) if place.tls else {}
     if place.path is not None:
         common |= {"connection_class": UnixDomainSocketConnection, "path": place.path}

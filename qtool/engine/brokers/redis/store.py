@@ -39,11 +39,16 @@ class Store:
         self.clock = clock
         self.retention = retention
         self.layout = Layout(place.prefix, place.db)
-        self.client: Redis = connect(place, patience)
+        self.connections = 0
+        """How many have been made: after a new one, the server may be another, or the same with less than it had."""
+        self.client: Redis = connect(place, patience, self._connected)
         """Answers in bytes. Use it within :meth:`translated`."""
         self.scripts = Scripts(self.client, self.layout, retention)
         self.translated = place.translated
         self._known: tuple[str, float] | None = None
+
+    def _connected(self) -> None:
+        self.connections += 1
 
     def call(self, name: str, *arguments: Any, raw: Sequence[bytes] = ()) -> Any:
         """Run a script that moves jobs, now. Raises BrokerError and its kin."""
