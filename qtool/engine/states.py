@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job is dead."""
+    """Why a job is dead; or has expired, without having had a deadline (:attr:`LOST`)."""
 
     FAILED = "failed"
     DISCARDED = "discarded"
@@ -33,7 +33,8 @@ class Reason(StrEnum):
     UNKNOWN_TASK = "unknown-task"
     UNDECODABLE = "undecodable"
     LOST = "lost"
-    """Somebody else's worker took it and kept no result: whether it ran, and how it ended, nobody knows."""
+    """Somebody else's worker took it, and there is no result: how it ended nobody knows. Dead where there should be
+    one, expired where such a worker keeps none of its task."""
 
 
 class Event(StrEnum):

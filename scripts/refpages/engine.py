@@ -153,7 +153,8 @@ _REASONS = {
     Reason.TIMEOUT: "it ran longer than its time limit, and no retry was left",
     Reason.UNKNOWN_TASK: "no module of the worker (`-A`) has its task",
     Reason.UNDECODABLE: "what is stored of it cannot be read",
-    Reason.LOST: "a worker of Celery's took it and kept no result: whether it ran, and how it ended, nobody knows",
+    Reason.LOST: "a worker of Celery's took it, and there is no result as of others of its task: how it ended nobody "
+    "knows (where such a worker keeps no results of its task, it is `expired` and `lost`)",
 }
 
 

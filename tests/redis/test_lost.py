@@ -49,7 +49,7 @@ def lists(celery: Deployment) -> list[bytes | str]:
     return celery.server.keys(f"{celery.prefix}celery") + celery.server.keys(f"{celery.prefix}celery\x06*")
 
 
-def test_it_is_dead_as_lost_after_an_hour_and_its_unique_key_is_free(
+def test_where_no_results_are_kept_it_expires_after_an_hour_and_its_unique_key_is_free(
     celery: Deployment, upkeep: Adapter, clock: ManualClock
 ) -> None:
     celery.adapter.broker.enqueue([QUIET])
@@ -61,8 +61,8 @@ def test_it_is_dead_as_lost_after_an_hour_and_its_unique_key_is_free(
     pass_by(upkeep, clock, 240)
     (job,) = celery.inspector.get(["quiet"])
     assert job is not None
-    assert (job.state, job.reason, job.attempt) == (State.DEAD, Reason.LOST, 1)
-    assert "nobody knows" in str(job.error)
+    assert (job.state, job.reason, job.attempt) == (State.EXPIRED, Reason.LOST, 1)
+    assert "keeps no results of its task: whether it ran nobody knows" in str(job.error)
     assert celery.adapter.broker.enqueue([replace(QUIET, id="twin")]).existing == frozenset()
     celery.adapter.operator.delete(["twin"])
     (change,) = celery.adapter.operator.retry(["quiet"])
@@ -71,6 +71,35 @@ def test_it_is_dead_as_lost_after_an_hour_and_its_unique_key_is_free(
     assert celery.inspector.check() == []
     pass_by(upkeep, clock, 7200)
     assert states(celery) == {"quiet": State.READY}
+
+
+def test_where_others_of_its_task_have_left_results_it_is_dead(
+    celery: Deployment, upkeep: Adapter, clock: ManualClock
+) -> None:
+    kept = replace(QUIET, id="kept", task="proj.add", unique=None)
+    celery.adapter.broker.enqueue([kept])
+    with celery.worker():
+        until(lambda: not lists(celery) and not celery.server.hlen(f"{celery.prefix}unacked"))
+    upkeep.broker.maintain()
+    assert states(celery) == {"kept": State.SUCCEEDED}
+    celery.adapter.broker.enqueue([QUIET, replace(kept, id="gone"), replace(kept, id="asked")])
+    key = f"{celery.prefix}qtool:message:asked"
+    said = celery.server.get(key)
+    assert isinstance(said, bytes)
+    # As of a Celery client's that has asked for no result.
+    celery.server.set(key, said.replace(b'"headers":{', b'"headers":{"ignore_result":true,'))
+    celery.server.delete(*lists(celery))
+    pass_by(upkeep, clock, 3780)
+    found = {job.id: (job.state, job.reason) for job in celery.inspector.browse(limit=100).jobs}
+    assert found == {
+        "kept": (State.SUCCEEDED, None),
+        "gone": (State.DEAD, Reason.LOST),
+        "quiet": (State.EXPIRED, Reason.LOST),
+        "asked": (State.EXPIRED, Reason.LOST),
+    }
+    (gone,) = celery.inspector.get(["gone"])
+    assert gone is not None
+    assert "no result as there was of others of its task" in str(gone.error)
 
 
 def test_what_waits_or_is_held_is_not_lost(celery: Deployment, upkeep: Adapter, clock: ManualClock) -> None:
@@ -98,4 +127,4 @@ def test_what_was_put_back_in_other_words_is_not_lost(celery: Deployment, upkeep
     pass_by(upkeep, clock, 3540)
     assert states(celery) == {"quiet": State.READY}
     pass_by(upkeep, clock, 240)
-    assert states(celery) == {"quiet": State.DEAD}
+    assert states(celery) == {"quiet": State.EXPIRED}

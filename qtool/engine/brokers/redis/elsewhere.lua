@@ -6,6 +6,7 @@ for _, item in ipairs(A[4]) do
   local job = load(item[1])
   if job and (job.s == 'ready' or (job.s == 'retry' and job.tm)) and not job.h then
     local state, at = item[2], text(item[3])
+    if state == 'succeeded' then call('SADD', Q .. 'answered', job.t) end
     moved(job, state)
     roll(job.q, 'started', 1)
     call('HSET', J .. job.id, 's', state, 'fa', at, 'a', string.format('%.0f', job.a + 1))

@@ -1,8 +1,9 @@
 """Ends that nobody told qtool: of jobs that a worker of Celery's took, and of which only Celery's result tells.
 
-Where there is none (``ignore_result``, or it has run out) nobody knows. Such a job is dead, as lost, when its message
-has been in none of Celery's places for as long as Celery itself waits for a worker: one that acknowledges early (its
-default) leaves no trace while it runs. Queues of ten thousand messages and more are not gone through for that.
+Where there is none nobody knows. Such a job is lost when its message has been in none of Celery's places for as long as
+Celery itself waits for a worker: one that acknowledges early (its default) leaves no trace while it runs. It is dead if
+Celery's workers have kept the result of a success of its task before; where they keep none (``ignore_result``, no
+result backend) it has expired: most likely all is well. Queues of ten thousand messages and more are not gone through.
 """
 
 from __future__ import annotations
@@ -51,23 +52,26 @@ class Elsewhere:
             if self._thorough:
                 self._thorough_at = seen + THOROUGH
         patience = store.place.visibility
-        last, flat, lost = store.call("taken", self._at, STRETCH, HURRY, self._thorough, patience)
+        last, flat, lost, silent = store.call("taken", self._at, STRETCH, HURRY, self._thorough, patience)
         self._at = text(last) if last else "-inf"
         now = store.clock.now()
         items = list(_ends(flat, now))
         items += [(text(id), State.DEAD, now, Reason.LOST, _NOBODY_KNOWS) for id in lost]
+        items += [(text(id), State.EXPIRED, now, Reason.LOST, _NOBODY_ASKED) for id in silent]
         return sum(
             int(self._store.call("elsewhere", items[first : first + STRETCH]))
             for first in range(0, len(items), STRETCH)
         )
 
 
-_NOBODY_KNOWS = error_text(
-    Failure(
-        type="Lost",
-        message="a worker of Celery's took it and kept no result (ignore_result): whether it ran nobody knows",
-    )
+def _lost(message: str) -> str:
+    return error_text(Failure(type="Lost", message=message))
+
+
+_NOBODY_KNOWS = _lost(
+    "a worker of Celery's took it, and there is no result as there was of others of its task: how it ended nobody knows"
 )
+_NOBODY_ASKED = _lost("a worker of Celery's took it, and keeps no results of its task: whether it ran nobody knows")
 
 
 def _ends(flat: Sequence[Any], now: float) -> Iterator[tuple[Any, ...]]:

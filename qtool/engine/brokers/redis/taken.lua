@@ -2,7 +2,8 @@
 -- Ready jobs, and those that Celery's own code has published again, that have a result of Celery's, in a stretch of the
 -- records: {from which key on, without it, how many, how many where a queue has fewer messages than records that say
 -- they are ready, whether to look for messages that are gone, for how many seconds those may stay away}.
--- Returns the last key (false at the end), ids and results, and the ids of those whose message has stayed away.
+-- Returns the last key (false at the end), ids and results, the ids of those whose message has stayed away though a
+-- result was to be expected, and of those of which none was.
 local from, most, hurry, thorough, patience = A[4], A[5], A[6], A[7], A[8]
 -- Messages that are gone over in one go, and how old a claim is that was not made a moment ago.
 local GONE_OVER, QUIET = 10000, 60
@@ -83,14 +84,22 @@ for i = 1, #stretch, 2 do
     end
   end
 end
-local lost = {}
+-- Whether a worker of Celery's would have kept its result: it has kept that of another of its task, and is not asked not to.
+local function answers(id)
+  local message = call('GET', M .. id) or ''
+  return call('SISMEMBER', Q .. 'answered', call('HGET', J .. id, 't') or '') == 1
+    and not message:find('"ignore_result": ?true')
+end
+
+local lost, silent = {}, {}
 for queue, missing in pairs(missed) do
   for id, gone in pairs(in_no_list(queue, missing)) do
     if gone == '' then
       call('HSET', J .. id, 'gn', now_text)
     elseif now - tonumber(gone) >= patience then
-      lost[#lost + 1] = id
+      local which = answers(id) and lost or silent
+      which[#which + 1] = id
     end
   end
 end
-return {(not whole or #stretch == 2 * most) and last, found, lost}
+return {(not whole or #stretch == 2 * most) and last, found, lost, silent}
