@@ -119,6 +119,10 @@ class WorkerDefaults(Value, kw_only=True):
     """Copy what jobs write to the worker's stderr."""
     allow_exec: bool = False
     """Run commands that come signed from a network broker."""
+    remote_control: bool = True
+    """Do what Celery's remote control asks for."""
+    task_events: bool = False
+    """Send Celery's events of every job."""
 
 
 class TopDefaults(Value, kw_only=True):
@@ -481,6 +485,8 @@ _WORKER: dict[str, type | tuple[type, ...]] = {
     "log_level": str,
     "echo": bool,
     "allow_exec": bool,
+    "remote_control": bool,
+    "task_events": bool,
 }
 _KINDS: dict[type | tuple[type, ...], str] = {
     str: "a string",

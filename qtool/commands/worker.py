@@ -22,6 +22,7 @@ qtool worker -A shop.tasks                       # and the tasks of a Python mod
 qtool worker -A shop.tasks -Q mail,default --pool thread -j 32
 qtool worker -A shop.tasks -j 2:16               # as many at once as the load asks for
 qtool worker -A proj.celery                      # a Celery application, at its own broker
+qtool worker -A proj.celery -E -n mail@%h        # Flower sees it, and each of its tasks
 qtool worker -A shop.tasks --max-memory-per-child 500MB
 qtool worker -A shop.tasks --reload              # with your changes, as you make them
 qtool worker --burst -q && echo all done         # until the queues are empty
@@ -111,6 +112,19 @@ def command(
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]")
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "-n", "--name", metavar="NAME", help="What Celery's tools call it; %h is the host. [qtool-PID@%h]"
+        ),
+    ] = None,
+    task_events: Annotated[
+        bool,
+        typer.Option("-E", "--task-events", help="Send Celery's events of every job, for Flower and the like."),
+    ] = False,
+    no_remote_control: Annotated[
+        bool, typer.Option("--no-remote-control", help="Ignore Celery's remote control: inspect, control, Flower.")
+    ] = False,
     echo: Annotated[bool, typer.Option("--echo", help="Copy what jobs write to stderr, line by line.")] = False,
 ) -> int:
     """Run jobs.
@@ -134,6 +148,10 @@ def command(
 
     Commands that come from a network broker run only with --allow-exec, and if they are signed: with QTOOL_KEY, or the
     key of the context, the same where they are enqueued and here.
+
+    On Redis Celery's tools see the worker and control it (celery status, inspect, control, events; Flower), under the
+    name that -n gives it. Whoever can write to the broker can stop it so, but has it run nothing; --no-remote-control
+    ends that, and so does worker_enable_remote_control of a Celery application.
 
     What is not said here is taken from [worker] in the configuration file.
     """
@@ -166,6 +184,9 @@ def command(
         lease=_lease(lease),
         allow_exec=allow_exec or usual.allow_exec,
         key=settings.key,
+        name=name,
+        remote_control=usual.remote_control and not no_remote_control,
+        task_events=task_events or usual.task_events,
     )
     told = telling(
         on_finish=on_finish or usual.on_finish,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from qtool.engine.freight import Freight
 from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
+from qtool.engine.remote import Remote
 from qtool.engine.states import State
 from qtool.engine.value import Value
 
@@ -51,10 +52,8 @@ class Capabilities(Value, kw_only=True):
     """What happens to its jobs and is not recorded anywhere, in a sentence; None where everything is."""
     weakened: Mapping[int, str] = MappingProxyType({})
     hazards: Sequence[str] = ()
-    """What is set up in such a way that jobs can be lost, and what to do about it: sentences for who runs the broker.
-
-    Looking may ask the broker, and raise BrokerError.
-    """
+    """What is set up so that jobs can be lost, and what to do about it: sentences for who runs the broker.
+    Looking may ask the broker, and raise BrokerError."""
     others: Sequence[str] = ()
     """Queues that other programs send jobs to, as far as is known; to look may ask the broker, as with ``hazards``."""
 
@@ -459,8 +458,7 @@ class Journal(Protocol):
     """Keeps what people write down about a moment, as long as the history is kept."""
 
     def note(self, text: str, at: float | None = None) -> Note:
-        """Write it down for this time, or for now. Raises BadName for what cannot be one, as
-        :func:`qtool.engine.notes.check_note` says."""
+        """Write it down for this time, or for now. Raises BadName: see :func:`qtool.engine.notes.check_note`."""
         ...
 
     def notes(self, since: float, until: float, *, limit: int = NOTES) -> list[Note]:
@@ -486,6 +484,8 @@ class Adapter(Value):
     close: Callable[[], None]
     freight: Freight | None = None
     """None where jobs cannot be taken out whole."""
+    remote: Remote | None = None
+    """None where Celery's remote control and events have no way."""
     stream: Callable[[Iterable[Sequence[Job]]], Iterator[Receipt]] | None = None
     """:meth:`Broker.enqueue` for batch after batch: the next is made ready while the broker takes in the last.
 

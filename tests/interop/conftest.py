@@ -80,8 +80,8 @@ class Fleet:
         (job,) = json.loads(done.stdout)
         return job
 
-    def qtool_worker(self, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "qtool", "worker", "-b", self.url, "-A", "tests.interop.tasks", *words]
+    def qtool_worker(self, *words: str, app: str = "tests.interop.tasks") -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "qtool", "worker", "-b", self.url, "-A", app, *words]
         return self._start("qtool", command)
 
     def celery_worker(self, *words: str) -> subprocess.Popen[bytes]:

@@ -56,13 +56,13 @@ def read_body(
     kind = envelope.get("content-type")
     if kind is not None and (not isinstance(kind, str) or kind.partition(";")[0].strip().lower() != "application/json"):
         raise ContentRefused(what="message", why=f"its content is {kind!r}, and only JSON is decoded")
-    body = _plain(envelope, properties, headers)
+    body = plain(envelope, properties, headers)
     if body[:1] == b"{" or body.lstrip()[:1] == b"{":
         return _first_version(body, headers)
     return _second_version(body), headers
 
 
-def _plain(envelope: Mapping[str, Any], properties: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
+def plain(envelope: Mapping[str, Any], properties: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
     """The body as UTF-8, out of its wrapping."""
     body = envelope.get("body")
     if not isinstance(body, str) or not body:

@@ -11,6 +11,8 @@ The supervisor, one thread that runs no user code:
     commands, keeper, session             command jobs; the launcher as the supervisor sees it, and what it leaves
     runners, runs, floor                  both together; what is known of a run; what both stand on
     outbox, settler, news, output         outcomes, progress and output, on their way to the broker
+    remote                                the worker as Celery's tools see and control it, where the broker has a way
+    served, catalogue                     the queues it claims from, and what its processes say of their code
     leases, upkeep, rates                 the heartbeat, what every worker does for the broker and tells it of its tasks
     stopping, finish                      the stages of a stop, and when the work is done
     notify                                what systemd is told

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from qtool.engine.worker.claimer import Claimer
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.health import Health
-    from qtool.engine.worker.options import WorkerOptions
     from qtool.engine.worker.runners import Runners
     from qtool.engine.worker.scale import Size
+    from qtool.engine.worker.served import Served
 
 
 class Autoscale:
@@ -25,7 +25,7 @@ class Autoscale:
     def __init__(
         self,
         inspector: Inspector,
-        options: WorkerOptions,
+        served: Served,
         floor: Floor,
         health: Health,
         claimer: Claimer,
@@ -33,7 +33,7 @@ class Autoscale:
         size: Size,
     ) -> None:
         self._inspector = inspector
-        self._queues = options.queues
+        self._served = served
         self._floor = floor
         self._health = health
         self._claimer = claimer
@@ -91,7 +91,7 @@ class Autoscale:
         except BrokerError as error:
             self._health.failed(error)
             return here
-        mine = [queue for queue in queues if not queue.paused and (not self._queues or queue.name in self._queues)]
+        mine = [queue for queue in queues if not queue.paused and self._served.include(queue.name)]
         return here + sum(map(_startable, mine))
 
 

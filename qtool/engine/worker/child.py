@@ -47,6 +47,7 @@ def main() -> None:
     except AppNotImported as error:
         _tell_sources(link, settings)
         link.refuse(error)
+    link.application = applications.settings()
     _tell_sources(link, settings)
     serve: Callable[[Link, int, int, int], object] = slots.one_by_one
     if settings["pool"] == "thread":

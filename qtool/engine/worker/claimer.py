@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qtool.engine.worker.readahead import ReadAhead
     from qtool.engine.worker.runners import Runners
     from qtool.engine.worker.scale import Size
+    from qtool.engine.worker.served import Served
 
 
 OWN = "qtool."
@@ -44,6 +45,7 @@ class Claimer:
         runners: Runners,
         read_ahead: ReadAhead,
         size: Size,
+        served: Served,
     ) -> None:
         self._worker = worker
         self._broker = broker
@@ -55,6 +57,7 @@ class Claimer:
         self._pool, self._commands = runners.pool, runners.commands
         self._read_ahead = read_ahead
         self._size = size
+        self._served = served
         self._rebalance_at = 0.0
         self._due_at = float("inf")
         self.waiting: deque[Lease] = deque()
@@ -67,6 +70,8 @@ class Claimer:
         """The last claim got less than it asked for."""
         self.closed = False
         """The worker ends: no more is claimed."""
+        self.screen: Callable[[list[Lease]], list[Lease]] | None = None
+        """Is shown what was just claimed, and says what of it is to be run; the rest it has ended itself."""
         self.brake: Callable[[], bool] | None = None
         """Whoever follows the outcomes is behind: nothing is claimed while it is true."""
         self.paused = False
@@ -146,12 +151,12 @@ class Claimer:
             self._floor.reactor.after(BRAKED)
             return
         try:
-            leases = self._broker.claim(self._worker, self._options.queues, want, self._lease)
+            leases = self._broker.claim(self._worker, self._served.names, want, self._lease)
             self.claims += 1
             self.dry = len(leases) < want
             self._take(leases)
             if self.dry:
-                self.expect(self._broker.opens_at(self._options.queues))
+                self.expect(self._broker.opens_at(self._served.names))
         except BrokerError as error:
             self._health.failed(error)
 
@@ -160,6 +165,8 @@ class Claimer:
         if not self._options.apps:
             leases = self._own(leases)
         self._floor.outbox.claimed += len(leases)
+        if self.screen is not None:
+            leases = self.screen(leases)
         if leases:
             self._commands.keeper.board.hold(anything=True)
         ours = [lease for lease in leases if lease.task == EXEC]

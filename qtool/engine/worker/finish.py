@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qtool.engine.worker.health import Health
     from qtool.engine.worker.options import WorkerOptions
     from qtool.engine.worker.runners import Runners
+    from qtool.engine.worker.served import Served
     from qtool.engine.worker.stopping import Stopping
 
 BURST_LOOK = 0.2
@@ -27,6 +28,7 @@ class Finish:
         self,
         inspector: Inspector,
         options: WorkerOptions,
+        served: Served,
         lease: float,
         floor: Floor,
         health: Health,
@@ -36,6 +38,7 @@ class Finish:
     ) -> None:
         self._inspector = inspector
         self._options = options
+        self._served = served
         self._lease = lease
         self._floor = floor
         self._health = health
@@ -64,7 +67,6 @@ class Finish:
             return False
         self._look_at = now + BURST_LOOK
         self._floor.reactor.at(self._look_at, self._claimer.look)
-        mine = self._options.queues
         try:
             queues = self._inspector.snapshot().queues
         except BrokerError as error:
@@ -73,5 +75,5 @@ class Finish:
         return not any(
             (not queue.paused and queue.counts[State.READY]) or queue.counts[State.RUNNING] or queue.counts[State.RETRY]
             for queue in queues
-            if not mine or queue.name in mine
+            if self._served.include(queue.name)
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from qtool.engine.clock import Clock
 from qtool.engine.value import Value
+from qtool.engine.worker.catalogue import Catalogue
 from qtool.engine.worker.news import News
 from qtool.engine.worker.options import Say
 from qtool.engine.worker.outbox import Outbox
@@ -25,7 +26,7 @@ class Floor(Value, kw_only=True):
     """Runs ended, so many, which took so many seconds in all."""
     pace: Callable[[], float]
     """Seconds that a run takes, of late."""
-    declare: Callable[[dict[str, float | None]], None]
-    """What the code of the tasks says of their rates."""
+    catalogue: Catalogue
+    """What the code of the tasks says of itself."""
     grace: float
     """Seconds between asking a run to stop and killing it."""

@@ -121,7 +121,7 @@ class Inbox:
             self._on_end(child, *message[1:])
         elif kind == wire.HELLO:
             child.parting = message[1]
-            self._floor.declare(message[2])
+            self._floor.catalogue.learn(message[2], message[3])
             self._house.greeted(child)
         elif kind == wire.REFUSED:
             self._house.refused(child, getattr(errors, message[1])(**message[2]))

@@ -129,6 +129,8 @@ class Link:
         """How many bytes wait in the pipes of the process's own stdout and stderr; they were written first."""
         self.announce = announce
         """Whether every start is reported, or only those whose task says how they are to be ended."""
+        self.application: dict[str, Any] | None = None
+        """The settings of the Celery application that it runs."""
         self.mark = slate.mark if slate is not None else _no_mark
         self.mark_fatal = slate.mark_fatal if slate is not None else _no_mark
         self.fetch: Callable[[int], str] = self._fetch
@@ -148,7 +150,7 @@ class Link:
 
     def hello(self) -> None:
         """Ask for jobs."""
-        self.send((wire.HELLO, bool(hooks.stops), tasks.rates()))
+        self.send((wire.HELLO, bool(hooks.stops), tasks.rates(), self.application))
 
     def refuse(self, error: QtoolError) -> NoReturn:
         """End the process, which cannot run jobs, and the worker with this error."""

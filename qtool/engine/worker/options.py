@@ -44,6 +44,12 @@ class WorkerOptions(Value, kw_only=True):
     """Run commands that come from a network broker, if they are signed…"""
     key: str | None = None
     """… with this."""
+    name: str | None = None
+    """What Celery's tools call it, as ``name`` or ``name@host``; None for one by its process."""
+    remote_control: bool = True
+    """Do what Celery's remote control asks for, where the broker has it."""
+    task_events: bool = False
+    """Tell of every job in Celery's events from the start, not only once somebody asks for it."""
     grace: float = 5.0
     """Between asking a run to stop and killing it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from qtool.engine.worker import wire
@@ -62,6 +63,22 @@ class Pool:
         """Every job this pool answers for."""
         held = [lease for child in self.children.all for lease in child.jobs.values()]
         return [*held, *self.backlog, *self.quarantine.waiting]
+
+    def running(self) -> list[tuple[Lease, int | None, float | None]]:
+        """The jobs that the processes are at, each with its process's number and when it began, as far as is known.
+
+        A process takes its jobs in the order in which they were sent.
+        """
+        clock = self._floor.clock
+        found: list[tuple[Lease, int | None, float | None]] = []
+        for child in self.children.all:
+            # What a single slot is at began when the one before it ended.
+            moved_at = clock.now() - (clock.monotonic() - child.moved_at) if child.slots == 1 else None
+            for serial, lease in islice(child.jobs.items(), child.slots):
+                run = self._runs.get(serial)
+                began = run.started_at if run is not None else None
+                found.append((lease, child.process.pid, began if began is not None else moved_at))
+        return found
 
     # --- out -----------------------------------------------------------------------------------------
 

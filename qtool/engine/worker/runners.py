@@ -24,6 +24,11 @@ class Runners(Value):
         """Slots that have something to do."""
         return self.pool.active + self.commands.active
 
+    def running(self) -> list[tuple[Lease, int | None, float | None]]:
+        """The jobs that run, each with its process's number and when it began, as far as is known."""
+        commands = [(command.lease, None, command.started_at) for command in self.commands.running.values()]
+        return [*self.pool.running(), *commands]
+
     def leases(self) -> list[Lease]:
         """Every job that was handed out."""
         return [*self.pool.leases(), *self.commands.leases()]

@@ -17,6 +17,7 @@ from qtool.engine.signing import Guard
 from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import State
 from qtool.engine.worker.autoscale import Autoscale
+from qtool.engine.worker.catalogue import Catalogue
 from qtool.engine.worker.claimer import Claimer
 from qtool.engine.worker.commands import Commands
 from qtool.engine.worker.finish import Finish
@@ -37,6 +38,7 @@ from qtool.engine.worker.reload import Reload
 from qtool.engine.worker.runners import Runners
 from qtool.engine.worker.runs import Why
 from qtool.engine.worker.scale import Size
+from qtool.engine.worker.served import Served
 from qtool.engine.worker.settler import Settler
 from qtool.engine.worker.stopping import Stopping
 from qtool.engine.worker.upkeep import Upkeep
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from qtool.engine.job import Lease, Report, Settlement
     from qtool.engine.worker.notify import Notify
+    from qtool.engine.worker.remote.node import Node
 
 PROGRESS = 0.1
 """Seconds between two words to the listener."""
@@ -92,6 +95,8 @@ class Worker:
         places = Places()
         first_command = places.take(MOST_SLOTS)
         assert first_command is not None
+        self._served = served = Served(options.queues)
+        self._catalogue = catalogue = Catalogue(Rates(adapter.operator, reactor, health))
         floor = Floor(
             clock=clock,
             reactor=reactor,
@@ -100,7 +105,7 @@ class Worker:
             say=listener.say,
             learn=read_ahead.learn,
             pace=read_ahead.pace,
-            declare=Rates(adapter.operator, reactor, health),
+            catalogue=catalogue,
             grace=options.grace,
         )
         self._slate = broker.slate(self.id, places.count)
@@ -109,17 +114,48 @@ class Worker:
         starter = Starter(options, self._slate, self._commands.keeper, announce=listener.wants_events)
         self._pool = Pool(options, floor, starter, size, places)
         self._runners = runners = Runners(self._pool, self._commands)
-        self._claimer = claimer = Claimer(self.id, broker, options, lease, floor, health, runners, read_ahead, size)
+        self._claimer = claimer = Claimer(
+            self.id, broker, options, lease, floor, health, runners, read_ahead, size, served
+        )
         claimer.brake = brake
         size.on_change(lambda _: self._pool.children.fit())
         self._reload = Reload(floor, claimer, self._pool.children) if options.reload else None
-        self._autoscale = Autoscale(adapter.inspector, options, floor, health, claimer, runners, size)
+        self._autoscale = Autoscale(adapter.inspector, served, floor, health, claimer, runners, size)
         told = self._autoscale.told
         self._leases = Leases(broker, lease, self._info, floor, health, claimer, runners, told)
         self._upkeep = Upkeep(broker, floor, health, claimer, self._leases.beat)
         self._service = Service(notify, reactor, lambda: self._pool.serves, self._status)
         self._stopping = Stopping(options.drain_timeout, floor, claimer, runners, self._announce_stop)
-        self._finish = Finish(adapter.inspector, options, lease, floor, health, claimer, runners, self._stopping)
+        self._finish = Finish(
+            adapter.inspector, options, served, lease, floor, health, claimer, runners, self._stopping
+        )
+        self._node = self._join(adapter, floor)
+        if self._node is not None:
+            claimer.screen = self._node.screen
+            outbox.watchers = (*outbox.watchers, self._node.settled)
+
+    def _join(self, adapter: Adapter, floor: Floor) -> Node | None:
+        """Be a node of Celery's, where the broker has a way for that."""
+        if adapter.remote is None:
+            return None
+        from qtool.engine.worker.remote.node import Node
+        from qtool.engine.worker.remote.reach import Reach
+
+        reach = Reach(
+            adapter=adapter,
+            options=self._options,
+            floor=floor,
+            health=self._health,
+            claimer=self._claimer,
+            runners=self._runners,
+            size=self._size,
+            served=self._served,
+            catalogue=self._catalogue,
+            describe=self._info,
+            renew=self._leases.beat,
+            drain=self._stopping.drain,
+        )
+        return Node(adapter.remote, reach)
 
     def run(self, *, then_exit: bool = False) -> Summary:
         """Work. Raises AppNotImported, PoolBroken, NoModules, BrokerError (the last only at the very start).
@@ -166,6 +202,8 @@ class Worker:
         self._autoscale.open()
         # The first round looks for jobs before it sleeps.
         self._reactor.after(0.0)
+        if self._node is not None:
+            self._node.open()
         if self._options.apps:
             self._pool.children.open()
         self._service.open()
@@ -206,6 +244,8 @@ class Worker:
         self._pool.children.close()
         self._commands.keeper.close()
         self._outbox.tell()
+        if self._node is not None:
+            self._node.close()
         if self._leases.introduced:
             self._sign_off()
         if self._slate is not None:
@@ -249,7 +289,7 @@ class Worker:
             id=self.id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            queues=self._options.queues,
+            queues=self._served.names,
             pool=self._options.pool,
             slots=self._size.now,
             most=self._size.most if self._size.most > self._size.least else None,

@@ -10,6 +10,7 @@ from qtool.engine.brokers.redis.freight import RedisFreight
 from qtool.engine.brokers.redis.journal import RedisJournal
 from qtool.engine.brokers.redis.look import RedisInspector
 from qtool.engine.brokers.redis.operate import RedisOperator
+from qtool.engine.brokers.redis.remote import RedisRemote
 from qtool.engine.brokers.redis.results import RedisResults
 from qtool.engine.brokers.redis.store import Store
 from qtool.engine.brokers.redis.strangers import Strangers
@@ -32,15 +33,17 @@ def open_redis(
     strangers = Strangers(store, inspector.foreign, inspector.listing)
     results = RedisResults(store, inspector.listing, inspector.foreign)
     broker = RedisBroker(store, journal)
+    operator = RedisOperator(store, strangers)
     return Adapter(
         url=store.url,
         capabilities=capabilities(store),
         broker=broker,
-        operator=RedisOperator(store, strangers),
+        operator=operator,
         inspector=inspector,
         results=results,
         journal=journal,
         close=store.close,
         stream=broker.stream,
+        remote=RedisRemote(store, broker.belfry, operator),
         freight=RedisFreight(store, inspector.listing, results, strangers),
     )

@@ -36,9 +36,10 @@ _NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSL
 class RedisBell:
     """A listener's own connection. Readable while it has rung."""
 
-    def __init__(self, belfry: Belfry, topic: Topic) -> None:
-        """Raises BrokerError."""
-        self.topic = topic
+    def __init__(self, belfry: Belfry, channel: str, *, tracks: bool = False) -> None:
+        """``tracks``: it rings for the lists that are served, too. Raises BrokerError."""
+        self._channel = channel
+        self._tracks = tracks
         self._belfry = belfry
         self._store = belfry.store
         # A descriptor of its own, which stays the same when the connection has to be made anew.
@@ -124,11 +125,16 @@ class RedisBell:
         hello = self._ask([("HELLO", "3")])
         if not hello or isinstance(hello[0], Exception):
             raise BrokerUnreachable(url=self._store.url, why="the server is older than Redis 6")
-        asked: list[tuple[str, ...]] = [("CLIENT", "TRACKING", "ON")] if self.topic == "ready" else []
+        asked: list[tuple[str, ...]] = [("CLIENT", "TRACKING", "ON")] if self._tracks else []
         self._ask(asked)
-        self._ask([("SUBSCRIBE", self._store.layout.channel(self.topic)), ("PING",)], answers=1)
+        said = self._ask([("SUBSCRIBE", self._channel), ("PING",)], answers=1)
+        if said and isinstance(said[0], Exception):
+            self._denied(said[0])
         self._forgotten = True
         self._arm()
+
+    def _denied(self, error: Exception) -> None:
+        """The server does not let us listen: what is looked for now and then is found without."""
 
     def _hang_up(self) -> None:
         if self._sock is not None:
@@ -141,7 +147,7 @@ class RedisBell:
 
     def _arm(self) -> None:
         """Have the server tell of the next change of each list."""
-        if self.topic != "ready" or not self._forgotten or self._sock is None:
+        if not self._tracks or not self._forgotten or self._sock is None:
             return
         self._forgotten = False
         lists = self._belfry.lists(self._queues())
@@ -238,7 +244,7 @@ class Belfry:
 
     def hang(self, topic: Topic) -> RedisBell:
         """A new bell. Raises BrokerError."""
-        bell = RedisBell(self, topic)
+        bell = RedisBell(self, self.store.layout.channel(topic), tracks=topic == "ready")
         self.bells.add(bell)
         return bell
 

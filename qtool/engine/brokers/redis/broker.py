@@ -47,7 +47,7 @@ class RedisBroker:
     def __init__(self, store: Store, journal: RedisJournal) -> None:
         self._store = store
         self._journal = journal
-        self._belfry = Belfry(store)
+        self.belfry = Belfry(store)
         self._follower = Follower(store)
         self._elsewhere = Elsewhere(store)
         self._restorer = Restorer(store)
@@ -75,7 +75,7 @@ class RedisBroker:
         if count <= 0:
             return []
         self._undo_doubtful()
-        self._belfry.serve(queues)
+        self.belfry.serve(queues)
         self._turn += 1
         token = str(int.from_bytes(os.urandom(8), "big") >> 1)
         taken: list[Lease] = []
@@ -183,7 +183,7 @@ class RedisBroker:
             self._store.call("report", news, raw=raw)
 
     def maintain(self) -> Maintenance:
-        self._belfry.mend()
+        self.belfry.mend()
         with self._store.translated():
             self._discovery.keep()
         rescued = self._rescuer.rescue() + self._restorer.restore()
@@ -220,7 +220,7 @@ class RedisBroker:
     # --- workers -------------------------------------------------------------------------------------
 
     def listen(self, topic: Topic) -> Bell:
-        return self._belfry.hang(topic)
+        return self.belfry.hang(topic)
 
     def slate(self, worker: str, slots: int) -> Slate | None:
         try:

@@ -54,6 +54,10 @@ class Layout(Value):
         prefix = self.prefix
         return f"{prefix if not prefix or prefix[-1] in ':_-.' else prefix + '_'}celery-task-meta-"
 
+    def fanout(self, exchange: str, routing_key: str = "") -> str:
+        """The channel of a fanout exchange of kombu's."""
+        return f"{self.prefix}/{self.db}.{exchange}" + (f"/{routing_key}" if routing_key else "")
+
     @property
     def id(self) -> str:
         """String: who this database is, for as long as it is not emptied."""

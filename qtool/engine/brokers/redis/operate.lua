@@ -27,6 +27,7 @@ end
 
 local function stop(job)
   if FINAL[job.s] then return job.s, 'finished' end
+  if job.s == 'running' and verb == 'revoke' then return 'running', 'running' end
   if job.s == 'running' then
     local asked = verb
     if verb == 'cancel' and job.st == 'kill' then asked = 'kill' end
@@ -48,7 +49,7 @@ local function delete(job)
   return false, ''
 end
 
-local act = ({retry = restart, cancel = stop, kill = stop, delete = delete})[verb]
+local act = ({retry = restart, cancel = stop, kill = stop, revoke = stop, delete = delete})[verb]
 for i, id in ipairs(ids) do
   local job = load(id)
   if not job then

@@ -39,6 +39,10 @@ class RedisOperator:
     def kill(self, ids: Sequence[str]) -> list[Change]:
         return self._each("kill", ids)
 
+    def revoke(self, ids: Sequence[str]) -> list[Change]:
+        """As :meth:`cancel`, but for what runs: see :meth:`qtool.engine.remote.Remote.revoke`."""
+        return self._each("revoke", ids)
+
     def delete(self, ids: Sequence[str]) -> list[Change]:
         return self._each("delete", ids)
 
@@ -50,7 +54,7 @@ class RedisOperator:
             for id, (before, after, note) in zip(some, self._store.call("operate", verb, some, raw=raw), strict=True):
                 changes.append(_change(id, before, after, note.decode()))
         if unknown := [change.id for change in changes if change.before is None]:
-            others = self._strangers.change(verb, unknown)
+            others = self._strangers.change("cancel" if verb == "revoke" else verb, unknown)
             changes = [change if change.before is not None else others.get(change.id, change) for change in changes]
         return changes
 

@@ -179,6 +179,7 @@ def install(place: str, app: Celery) -> None:
         why = str(error) if isinstance(error, BadName) else f"{type(error).__name__}: {error}"
         raise AppNotImported(module=place, why=why) from error
     interruption.tell_time_limits_by(SoftTimeLimitExceeded)
+    _installed.append(app)
 
     def celery_starts() -> None:
         signals.worker_process_init.send(sender=hostname)
@@ -188,6 +189,36 @@ def install(place: str, app: Celery) -> None:
 
     hooks.on_start(celery_starts)
     hooks.on_stop(celery_stops)
+
+
+_installed: list[Celery] = []
+
+
+def settings() -> dict[str, Any] | None:
+    """What the first application that was installed says of remote control and events, and all of its settings as
+    ``celery inspect conf`` shows them, without what is secret; None where there is none.
+    """
+    if not _installed:
+        return None
+    from celery.utils.serialization import jsonify
+
+    conf = _installed[0].conf
+    try:
+        table = conf.table(with_defaults=False)
+        shown = jsonify(table, keyfilter=_shown, unknown_type_filter=repr)
+    except Exception as error:  # noqa: BLE001  whatever an application puts into its settings: they are only shown
+        shown = {"qtool": f"these settings cannot be shown: {error!r}"}
+    return {
+        "remote_control": bool(conf.worker_enable_remote_control),
+        "task_events": bool(conf.worker_send_task_events),
+        "control_exchange": str(conf.control_exchange),
+        "event_exchange": str(conf.event_exchange),
+        "conf": shown,
+    }
+
+
+def _shown(name: object) -> bool:
+    return isinstance(name, str) and not name.startswith("__")
 
 
 def _refuse_embedded(place: str) -> None:
