@@ -153,6 +153,20 @@ def test_a_worker_of_all_queues_serves_those_that_celerys_clients_bound(celery: 
 # --- messages ----------------------------------------------------------------------------------------
 
 
+def test_a_worker_of_all_queues_serves_the_default_one_of_clients_that_bound_it_before_the_server_was_emptied(
+    celery: Deployment,
+) -> None:
+    """They publish on as before, and bind nothing again."""
+    celery.send("proj.add", 1, 1)
+    for key in celery.server.keys(f"{celery.prefix}*"):
+        celery.server.delete(key)
+    id = celery.send("proj.add", 2, 2)
+    assert not celery.server.keys(f"{celery.prefix}_kombu*")
+    assert celery.adapter.broker.claim("w", (), 5) == []
+    celery.adapter.broker.maintain()
+    assert [lease.id for lease in celery.adapter.broker.claim("w", (), 5)] == [id]
+
+
 def test_a_message_is_shown_as_a_job(celery: Deployment) -> None:
     before = time.time()
     id = celery.send(

@@ -43,7 +43,8 @@ def main() -> None:
         for place in settings["middleware"]:
             middleware.load(place)
         for app in settings["apps"]:
-            applications.load(app)
+            if (remark := applications.load(app)) is not None:
+                link.remarks.append(remark)
     except AppNotImported as error:
         _tell_sources(link, settings)
         link.refuse(error)

@@ -18,6 +18,7 @@ from qtool.engine.worker.runs import GIVEN_BACK, Runs, Why
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from qtool.engine.worker.catalogue import Rates
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.process import Child
     from qtool.engine.worker.stops import Stops
@@ -52,6 +53,7 @@ class Inbox:
     def __init__(self, floor: Floor, runs: Runs, stops: Stops, house: House, *, weigh: bool) -> None:
         """``weigh``: somebody wants to know how large the processes are."""
         self._floor = floor
+        self._remarks: set[str] = set()
         self._runs = runs
         self._stops = stops
         self._house = house
@@ -120,9 +122,7 @@ class Inbox:
         if kind == wire.ENDED:
             self._on_end(child, *message[1:])
         elif kind == wire.HELLO:
-            child.parting = message[1]
-            self._floor.catalogue.learn(message[2], message[3])
-            self._house.greeted(child)
+            self._on_hello(child, *message[1:])
         elif kind == wire.REFUSED:
             self._house.refused(child, getattr(errors, message[1])(**message[2]))
         elif kind == wire.SOURCES:
@@ -138,6 +138,18 @@ class Inbox:
             self._floor.news.add(run)
         elif kind == wire.FETCH:
             wire.send_file(child.control, (wire.BODY, message[1]), child.jobs[message[1]].body.encode())
+
+    def _on_hello(
+        self, child: Child, parting: bool, rates: Rates, application: dict[str, Any] | None, remarks: list[str]
+    ) -> None:
+        child.parting = parting
+        self._floor.catalogue.learn(rates, application)
+        for remark in remarks:
+            # Every process of the pool has the same to say.
+            if remark not in self._remarks:
+                self._remarks.add(remark)
+                self._floor.say(remark)
+        self._house.greeted(child)
 
     def _on_start(
         self, child: Child, serial: int, at: float, limit: float | None, soft: float | None, policy: list[Any] | None

@@ -127,6 +127,8 @@ class Link:
         self.control = control
         self.in_pipes: Callable[[], list[int]] = list
         """How many bytes wait in the pipes of the process's own stdout and stderr; they were written first."""
+        self.remarks: list[str] = []
+        """What a person should know of the modules that were loaded."""
         self.announce = announce
         """Whether every start is reported, or only those whose task says how they are to be ended."""
         self.application: dict[str, Any] | None = None
@@ -150,7 +152,7 @@ class Link:
 
     def hello(self) -> None:
         """Ask for jobs."""
-        self.send((wire.HELLO, bool(hooks.stops), tasks.rates(), self.application))
+        self.send((wire.HELLO, bool(hooks.stops), tasks.rates(), self.application, self.remarks))
 
     def refuse(self, error: QtoolError) -> NoReturn:
         """End the process, which cannot run jobs, and the worker with this error."""

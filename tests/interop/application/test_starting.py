@@ -56,6 +56,23 @@ def test_what_is_said_wins(idle: Fleet) -> None:
     assert "serves celery" in elsewhere.stderr
 
 
+def test_one_that_publishes_elsewhere_is_pointed_out_once(idle: Fleet) -> None:
+    """A broker that somebody names wins; what the tasks send goes on to their own."""
+    other = idle.url.replace("redis://", "redis://:s3cret@").removesuffix("/3") + "/5"
+    away = worker(idle.url, "-A", "proj", "-b", idle.url, "-j2", PROJ_BROKER=other)
+    shown = other.replace(":s3cret@", "")
+    assert away.returncode == 0, away.stderr
+    assert away.stderr.count("names another broker") == 1
+    assert (
+        f"proj names another broker, {shown}: what its tasks send (retries, chains, others' calls) goes there, "
+        f"and this worker serves {idle.url}." in away.stderr
+    )
+    assert "s3cret" not in away.stderr
+    # However the same place is written.
+    for same in (idle.url, idle.url.replace("127.0.0.1", "localhost"), idle.url + "?timeout=4"):
+        assert "another broker" not in worker(idle.url, "-A", "proj", "-b", same, PROJ_BROKER=idle.url).stderr
+
+
 def test_on_a_file_it_does_not_start(idle: Fleet, tmp_path: Path) -> None:
     from qtool.engine.job import Job
     from qtool.engine.registry import open_broker

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from qtool.engine.worker.celery.describe import described, url_of
+from qtool.engine.worker.celery.describe import described, same, shown, url_of
 from qtool.working.application import Application, ask
 
 if TYPE_CHECKING:
@@ -64,3 +64,30 @@ def test_it_is_asked_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest
     assert ask(["plain"]) is None
     assert ask(["broken"]) is None
     assert ask([]) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("redis://:pw@127.0.0.1/0?timeout=3", "redis://localhost:6379", True),
+        ("sentinel://b,a:1/main", "sentinel://:pw@a:1,b:26379/main/0", True),
+        ("redis://h/0?prefix=a:", "redis://h/0", False),
+        ("redis://h/1", "redis://h/0", False),
+        ("redis://h/0?socket_keepalive=1", "redis://h/0?socket_keepalive=1", True),
+        ("amqp://guest:guest@h//", "redis://h/0", False),
+    ],
+)
+def test_two_ways_to_write_a_place(one: str, other: str, alike: bool) -> None:
+    assert same(one, other) is alike
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://me:pw@h/1", "redis://me@h:6379/1"),
+        ("redis://me:pw@h/1?odd=x", "redis://h/1"),
+        ("amqp://me:pw@h:5672//", "amqp://h:5672//"),
+    ],
+)
+def test_it_is_told_without_a_password(url: str, told: str) -> None:
+    assert shown(url) == told

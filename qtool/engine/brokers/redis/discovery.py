@@ -26,6 +26,9 @@ EVERY = 10.0
 KEEPING = 60.0
 """Seconds between two sweeps of upkeep."""
 
+DEFAULT = "celery"
+"""The queue of a Celery application that says nothing of queues."""
+
 SMALL = 100_000
 """Keys up to which lists are looked at that nothing binds: what kind each key is has to be asked."""
 
@@ -54,7 +57,7 @@ class Discovery:
         client, layout = self._store.client, self._store.layout
         if self._swept_at is None:
             # Where tasks go by default is looked at without a sweep.
-            self._bindings([f"{layout.bindings}celery"])
+            self._bindings([f"{layout.bindings}{DEFAULT}"])
         known = client.smembers(layout.queues) | client.smembers(layout.paused) | client.smembers(layout.bound)
         found = {*self._routes.values(), *self._coming_routes.values(), *self._lists, *self._coming_lists}
         return {text(name) for name in known} | found
@@ -66,14 +69,14 @@ class Discovery:
         if self._swept_at is not None and not self._cursor and 0 <= now - self._swept_at < KEEPING:
             return
         if self._swept_at is None and not self._cursor:
-            self._bindings([f"{layout.bindings}celery"])
+            self._bindings([f"{layout.bindings}{DEFAULT}"])
         for _ in range(LATER):
             self._go(lists=False)
             if not self._cursor:
                 self._swept_at = now
                 break
         known = {text(name) for name in client.smembers(layout.bound)}
-        found = {*self._routes.values(), *self._coming_routes.values()}
+        found = {*self._routes.values(), *self._coming_routes.values(), *self._default()}
         if came := found - known:
             client.sadd(layout.bound, *came)
             # Who serves all queues watches these lists, too.
@@ -83,6 +86,15 @@ class Discovery:
             if gone := (known - found) & self._missed:
                 client.srem(layout.bound, *gone)
             self._missed = known - found
+
+    def _default(self) -> set[str]:
+        """Where tasks go by default, if messages lie there. Clients that bound it before the server was emptied (or
+        another took its place) do not bind it again."""
+        with self._store.client.pipeline(transaction=False) as pipe:
+            for key in self._store.layout.lists(DEFAULT):
+                pipe.lindex(key, -1)
+            last = pipe.execute(raise_on_error=False)
+        return {DEFAULT} if any(isinstance(item, bytes) and _is_message(item) for item in last) else set()
 
     def queue_of(self, exchange: str, routing_key: str) -> str:
         """Where a message published so lies: the queue bound there, or, on the default exchange, the key itself."""

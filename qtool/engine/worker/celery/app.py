@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from qtool.engine.worker.celery.trace import Tracer
 
 
-def load(place: str) -> None:
-    """Import what ``-A`` names: a module of qtool's tasks, or a Celery application. Raises AppNotImported."""
+def load(place: str) -> str | None:
+    """Import what ``-A`` names: a module of qtool's tasks, or a Celery application; what a person should know of it.
+
+    Raises AppNotImported.
+    """
     app = find(place)
     if app is None:
         tasks.import_app(place)
-    else:
-        install(place, app)
+        return None
+    install(place, app)
+    return _strays(place, app)
 
 
 # --- finding -----------------------------------------------------------------------------------------
@@ -219,6 +223,19 @@ def settings() -> dict[str, Any] | None:
 
 def _shown(name: object) -> bool:
     return isinstance(name, str) and not name.startswith("__")
+
+
+def _strays(place: str, app: Celery) -> str | None:
+    """What to say of an application whose tasks publish elsewhere than where this worker serves."""
+    from qtool.engine.worker.celery.describe import published, same, shown
+
+    url, served = published(app), os.environ.get("QTOOL_BROKER")
+    if served is None or same(url, served):
+        return None
+    return (
+        f"{place} names another broker, {shown(url)}: what its tasks send (retries, chains, others' calls) goes there, "
+        f"and this worker serves {shown(served)}."
+    )
 
 
 def _refuse_embedded(place: str) -> None:

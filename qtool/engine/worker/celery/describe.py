@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from qtool.engine.worker.celery.app import find
+from qtool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celery import Celery
+
+    from qtool.engine.brokers.redis.connecting import Place
 
 
 def main() -> None:
@@ -37,6 +40,51 @@ def described(apps: Sequence[Celery]) -> dict[str, Any] | None:
     conf = apps[0].conf
     url = conf.broker_read_url or conf.broker_url
     return {"broker": url_of(url, conf.broker_transport_options or {}, conf.broker_use_ssl), "queues": list(queues)}
+
+
+RABBIT = "amqp://localhost"
+"""What Celery takes where an application names no broker."""
+
+
+def published(app: Celery) -> str:
+    """Where the application's tasks send others, as qtool writes it."""
+    conf = app.conf
+    url = conf.broker_write_url or conf.broker_url
+    return url_of(url, conf.broker_transport_options or {}, conf.broker_use_ssl) or RABBIT
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two URLs lead to the same place, as far as they show it."""
+    return _leads(one) == _leads(other)
+
+
+def shown(url: str) -> str:
+    """The URL without its passwords."""
+    place = _place(url)
+    if place is not None:
+        return place.shown
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _leads(url: str) -> tuple[object, ...]:
+    place = _place(url)
+    if place is None:
+        return (url,)
+    hosts = sorted(("localhost" if host in ("127.0.0.1", "::1") else host, port) for host, port in place.hosts)
+    return place.service, place.path, hosts, place.db, place.prefix
+
+
+def _place(url: str) -> Place | None:
+    """On Redis; None where that is elsewhere, or said with options that qtool does not know."""
+    from qtool.engine.brokers.redis.connecting import place_of
+
+    if url.partition(":")[0] not in ("redis", "rediss", "redis+socket", "unix", "sentinel"):
+        return None
+    try:
+        return place_of(url)
+    except UsageError:
+        return None
 
 
 def url_of(said: str | Sequence[str] | None, transport: Mapping[str, Any], ssl: object = None) -> str | None:
