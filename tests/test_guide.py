@@ -135,3 +135,17 @@ def test_every_guarantee_that_holds_has_tests_that_try_to_break_it() -> None:
     tests = {int(number): part.count("- `tests/") for number, part in zip(parts[1::2], parts[2::2], strict=True)}
     assert sorted(tests) == [1, 2, 3, 4, 5, 6, 7]
     assert all(count >= 3 for number, count in tests.items() if number not in CAPABILITIES.weakened), tests
+    on_redis = {
+        int(number): part.partition("\nOn Redis")[2] for number, part in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    assert [number for number, part in on_redis.items() if "- `tests/" in part] == [1, 2, 3, 4, 6, 7]
+
+
+def test_what_is_said_to_run_on_redis_does() -> None:
+    """The conformance suite, and those of the faults that the page of guarantees names."""
+    for file in ("kills", "frozen", "double_claim", "limits", "poison"):
+        tree = ast.parse((ROOT / "tests" / "faults" / f"test_{file}.py").read_text(encoding="utf-8"))
+        fixtures = {arg.arg for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) for arg in each.args.args}
+        assert "broker" in fixtures, file
+    conftest = (ROOT / "tests" / "conformance" / "conftest.py").read_text(encoding="utf-8")
+    assert '"redis"' in conftest
