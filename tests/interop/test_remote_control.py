@@ -282,6 +282,12 @@ def test_what_nobody_waits_for_any_more_is_not_done(fleet: Fleet) -> None:
     assert replies == []
 
 
+def test_a_connection_that_breaks_is_made_again(fleet: Fleet) -> None:
+    client: Any = fleet.app.backend.client
+    client.client_kill_filter(_type="pubsub")
+    until(lambda: fleet.app.control.ping(destination=[NODE], timeout=BRIEFLY))
+
+
 def test_shutdown_lets_what_runs_end(fleet: Fleet) -> None:
     process = fleet.qtool_worker("-Q", "elsewhere", "-j", "1", "-n", "two@here")
     until(lambda: fleet.app.control.ping(destination=["two@here"], timeout=BRIEFLY))

@@ -93,6 +93,23 @@ def test_a_celery_client_and_a_worker_of_ours_meet_over_tls(server: RedisServer,
     app.close()
 
 
+def test_a_user_kept_from_celerys_channels_has_workers_without_remote_control(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """They run jobs, and say what they lack."""
+    url = roads(server)["clerk"].replace("clerk:", "mute:")
+    server.ask(f"AUTH {PASSWORD}", f"ACL SETUSER mute {RIGHTS} resetchannels &shop:qtool:*")
+    log = tmp_path / "log"
+    with hired(url, "-A", "examples.tasks", log=log) as worker:
+        until(lambda: "no remote control" in log.read_text(), "the line")
+        until(lambda: "do not see this worker" in log.read_text(), "the other line")
+        done = qtool("enqueue", "-b", url, "examples.tasks.add", ":=1", ":=1", "--wait")
+        assert done.returncode == 0, done.stderr
+        worker.terminate()
+        assert worker.wait(timeout=20) == 0
+    assert log.read_text().count("do not see") == 1
+
+
 # --- bells -------------------------------------------------------------------------------------------
 
 

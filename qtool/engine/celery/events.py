@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Event(msgspec.Struct, tag_field="type"):
+class Event(msgspec.Struct, tag_field="type", gc=False):
     """What every event says."""
 
     hostname: str
@@ -192,8 +192,7 @@ class Source:
             took = max(0.0, at - settlement.started_at)
             return Succeeded(*self._stamp(at), id, _result(settlement.result), took)
         if state is State.CANCELLED:
-            # What was cancelled before it began has ended in that moment.
-            return self.revoked(id, at, terminated=at > settlement.started_at)
+            return self.revoked(id, at, terminated=began(settlement))
         kind = Retried if state is State.RETRY else Failed
         return kind(*self._stamp(at), id, *_failure(settlement))
 
@@ -220,6 +219,11 @@ class Source:
 def utc_offset() -> int:
     """Hours west of UTC, as Celery counts them."""
     return (time.altzone if time.localtime().tm_isdst else time.timezone) // 3600
+
+
+def began(settlement: Settlement) -> bool:
+    """Whether there was a run: not where the job was given back, or cancelled, before it had started."""
+    return settlement.at > settlement.started_at or settlement.state is State.SUCCEEDED
 
 
 def ends(settlement: Settlement) -> bool:

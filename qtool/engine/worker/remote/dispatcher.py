@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtool.engine.celery import events
 from qtool.engine.ids import new_id
-from qtool.engine.states import State
 from qtool.errors import BrokerDenied, BrokerError
 
 if TYPE_CHECKING:
@@ -95,11 +94,9 @@ class Dispatcher:
 
     def settled(self, batch: list[Settlement]) -> None:
         """These have ended."""
-        totals = self.totals
-        for settlement in batch:
-            task = settlement.lease.task
-            if task in totals or len(totals) < MOST_TASKS:
-                totals[task] += 1
+        self.totals.update([settlement.lease.task for settlement in batch])
+        while len(self.totals) > MOST_TASKS:
+            self.totals.popitem()
         if self.wanted:
             self._add(self._ends(batch))
 
@@ -107,13 +104,12 @@ class Dispatcher:
         told: list[events.TaskEvent] = []
         source, begun = self._source, self._begun
         for settlement in batch:
-            ends = events.ends(settlement)
-            key = (settlement.lease.key, settlement.lease.token)
-            if key in begun:
+            lease = settlement.lease
+            if begun and (key := (lease.key, lease.token)) in begun:
                 begun.discard(key)
-            elif ends and settlement.state is not State.CANCELLED:
-                told.append(source.started(settlement.lease.id, settlement.started_at))
-            if ends:
+            elif events.began(settlement):
+                told.append(source.started(lease.id, settlement.started_at))
+            if events.ends(settlement):
                 told.append(source.ended(settlement))
         return told
 

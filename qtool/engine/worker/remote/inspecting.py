@@ -6,7 +6,6 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any
 
-from qtool.engine import filter as filters
 from qtool.engine.celery import control, times
 from qtool.engine.limits import format_rate
 from qtool.engine.worker.remote.version import version
@@ -87,10 +86,13 @@ class Inspection:
 
     def _scheduled(self, **_: object) -> list[dict[str, Any]]:
         """Of the queues that it serves: nobody holds them, so that every worker of a queue names the same ones."""
+        # A worker that is never asked does not load the filter language.
+        from qtool.engine.filter import parse, quote
+
         words = ["state:scheduled,retry"]
         if names := self._reach.served.names:
-            words.append("queue:" + ",".join(map(filters.quote, names)))
-        found = self._reach.adapter.inspector.browse(filters.parse(" ".join(words)), limit=SCHEDULED)
+            words.append("queue:" + ",".join(map(quote, names)))
+        found = self._reach.adapter.inspector.browse(parse(" ".join(words)), limit=SCHEDULED)
         return [self._due(job) for job in found.jobs]
 
     def _due(self, job: JobInfo) -> dict[str, Any]:
@@ -155,13 +157,13 @@ class Inspection:
         reach = self._reach
         said = reach.catalogue.application.get("conf") or {}
         return {
+            "include": list(reach.options.apps),
             **said,
             "broker_url": reach.adapter.url,
             "worker_concurrency": reach.size.now,
             "worker_pool": reach.options.pool,
             "worker_max_tasks_per_child": reach.options.max_jobs_per_child,
             "task_queues": list(reach.served.names) or None,
-            "include": list(reach.options.apps),
         }
 
     def _report(self, **_: object) -> object:

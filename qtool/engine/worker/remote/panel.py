@@ -16,7 +16,7 @@ from qtool.engine.job import Cancel, Lease, Policy
 from qtool.engine.limits import parse_rate
 from qtool.engine.names import check_name
 from qtool.engine.sizes import MOST_SLOTS
-from qtool.engine.states import State
+from qtool.engine.states import FINAL
 from qtool.errors import BadName
 
 if TYPE_CHECKING:
@@ -104,18 +104,18 @@ class Panel:
     def _revoke(self, task_id: object = None, terminate: object = False, **_: object) -> object:
         ids = _ids(task_id)
         changes = self._remote.revoke(ids) if ids else []
-        ended = [each.id for each in changes if each.after is State.CANCELLED]
-        self._revoked.add(ended, done=True)
+        ended = {each.id for each in changes if each.after in FINAL}
+        self._revoked.add([id for id in ids if id in ended], done=True)
         self._revoked.add([id for id in ids if id not in ended], done=False)
         # Of all workers that hear of it, one has done it.
         self._dispatcher.revoked([each.id for each in changes if each.changed])
-        runners = self._reach.runners
-        if any(lease.id in ids for lease in runners.leases()):
-            # Claimed, and not started: that is what a revoked job of Celery's is as well.
-            self._reach.claimer.withdraw(Renewal(cancelled=frozenset(ids)))
+        runners, wanted = self._reach.runners, frozenset(ids)
+        if any(lease.id in wanted for lease in (*runners.leases(), *self._reach.claimer.waiting)):
+            # What was claimed and has not started still waits, to whoever revokes it.
+            self._reach.claimer.withdraw(Renewal(cancelled=wanted))
         if not terminate:
             return control.ok(f"tasks {set(ids)} flagged as revoked")
-        running = [lease.id for lease, _, _ in runners.running() if lease.id in ids]
+        running = [lease.id for lease, _, _ in runners.running() if lease.id in wanted]
         if not running:
             return control.ok("terminate: tasks unknown")
         self._reach.adapter.operator.kill(running)
