@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qtool.engine.broker import Change
-from qtool.engine.states import FINAL, UNFINISHED, State
+from qtool.engine.states import FINAL, PENDING, UNFINISHED, State
 from qtool.engine.value import Value
 from qtool.options import any_of, parse_where
 
@@ -114,6 +114,18 @@ DELETE = Verb(
     happens="The jobs, their output and their history are gone. What runs stays.",
     undo="It cannot be undone.",
 )
+
+MOVE = Verb(
+    name="move",
+    question="Move {count}",
+    applies=frozenset(State) - {State.RUNNING},
+    after=None,
+    default_states=tuple(state for state in State if state in PENDING),
+    reaches="What runs stays where it is: move it later.",
+    happens="They leave this broker, a batch at a time, and stand there as they are. What runs stays.",
+    undo="move them back from there.",
+)
+"""None of the Operator's: :mod:`qtool.engine.moving` does it."""
 
 
 def jobs(count: int) -> str:

@@ -12,8 +12,9 @@ from qtool.tui import deeds
 from qtool.tui.commands import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from qtool.engine.broker import Adapter
     from qtool.tui.app import Top
     from qtool.tui.deeds import Plan
     from qtool.tui.poller import Answer
@@ -27,6 +28,7 @@ BINDINGS: list[BindingType] = [
     Binding("D", "act('delete')", "Delete", show=False, id="act.delete"),
     Binding("e", "act('edit')", "Edit", id="act.edit"),
     Binding("E", "act('copy')", "Enqueue a copy", show=False, id="act.copy"),
+    Binding("M", "act('move')", "Move to another context", show=False, id="act.move"),
     Binding("P", "act('pause')", "Pause", id="act.pause"),
     Binding("S", "act('scale')", "Scale", id="act.scale"),
 ]
@@ -42,7 +44,7 @@ TITLES = {
     "scale": "Scale",
 }
 
-NAMES = (*TITLES, "edit", "copy")
+NAMES = (*TITLES, "move", "edit", "copy")
 """Everything that can be done."""
 
 _LINE = "survey"
@@ -108,9 +110,17 @@ def begin(view: View, name: str) -> None:
     if name in ("edit", "copy"):
         _copy(view, targets, instead=name == "edit")
         return
+    if name == "move":
+        _choose_where(view, targets)
+        return
+    _ask(view, TITLES[name], targets, partial(deeds.survey, name, targets, top.place.production), top.doing.guarded)
+
+
+def _ask(view: View, title: str, targets: Targets, survey: Callable[[Adapter], Plan], guarded: str | None) -> None:
+    """Open the dialog, count, and do it if the answer is yes."""
     from qtool.tui.screens.confirm import Confirm
 
-    dialog = Confirm(TITLES[name], targets.what, production=top.doing.guarded)
+    dialog = Confirm(title, targets.what, production=guarded)
 
     def counted(answer: Answer) -> None:
         # It may have been closed, or the program be ending, while that was counted.
@@ -120,8 +130,35 @@ def begin(view: View, name: str) -> None:
             else:
                 dialog.show(answer.value)
 
-    top.push_screen(dialog, partial(_go_on, view))
-    view.ask(_LINE, partial(deeds.survey, name, targets, top.place.production), counted, line=_LINE)
+    view.top.push_screen(dialog, partial(_go_on, view))
+    view.ask(_LINE, survey, counted, line=_LINE)
+
+
+def _choose_where(view: View, targets: Targets) -> None:
+    """Ask where these jobs are to go, and then whether they are to go there."""
+    from qtool.tui.moving import Destination, survey
+    from qtool.tui.screens.menu import Choice, Menu
+
+    top = view.top
+    places = [place for place in top.places if place.where != top.place.where and not place.read_only]
+    if not places:
+        top.notify(
+            "There is no other context that may be written to: 'qtool context add NAME URL' names one.",
+            title="Nowhere to move to",
+            markup=False,
+        )
+        return
+
+    def chosen(number: int | None) -> None:
+        if number is None:
+            return
+        place = places[number]
+        to = Destination(where=place.where, open=place.writer or place.opener, production=place.production)
+        guarded = top.doing.guarded or (place.where if place.production else None)
+        _ask(view, f"Move to {place.where}", targets, partial(survey, to, targets, top.place.production), guarded)
+
+    lines = [Choice(place.where, place.hint) for place in places]
+    top.push_screen(Menu(f"Move {targets.what} to", lines), chosen)
 
 
 def _go_on(view: View, plan: Plan | None) -> None:

@@ -18,7 +18,7 @@ from qtool.engine.times import format_time
 from qtool.engine.value import Value
 from qtool.errors import UnknownWorker, UsageError
 from qtool.options import any_of
-from qtool.verbs import CANCEL, DELETE, KILL, PAGE, RETRY, by_filter, jobs, matching
+from qtool.verbs import CANCEL, DELETE, KILL, MOVE, PAGE, RETRY, by_filter, jobs, matching
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Inspector, Note
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qtool.tui.targets import Targets
     from qtool.verbs import Verb
 
-VERBS: Mapping[str, Verb] = {verb.name: verb for verb in (RETRY, CANCEL, KILL, DELETE)}
+VERBS: Mapping[str, Verb] = {verb.name: verb for verb in (RETRY, CANCEL, KILL, DELETE, MOVE)}
 
 Step = list[Change] | str
 """What carrying out tells as it goes: what became of some jobs, or a sentence."""
@@ -119,13 +119,17 @@ def survey(name: str, targets: Targets, production: bool, adapter: Adapter) -> P
         return _scaling(adapter, targets)
     if name == "delete" and targets.note is not None:
         return _forgetting(adapter, targets.note)
-    verb = VERBS["delete" if name == "purge" else name]
-    if targets.ids:
-        return _of_ids(adapter.inspector, verb, targets, production)
-    return _of_filter(adapter.inspector, verb, targets, production, purge=name == "purge")
+    return of_jobs(VERBS["delete" if name == "purge" else name], targets, production, adapter, purge=name == "purge")
 
 
 # --- jobs --------------------------------------------------------------------------------------------
+
+
+def of_jobs(verb: Verb, targets: Targets, production: bool, adapter: Adapter, *, purge: bool = False) -> Plan:
+    """What a verb would do to these jobs now. Raises QtoolError."""
+    if targets.ids:
+        return _of_ids(adapter.inspector, verb, targets, production)
+    return _of_filter(adapter.inspector, verb, targets, production, purge=purge)
 
 
 def _of_ids(inspector: Inspector, verb: Verb, targets: Targets, production: bool) -> Plan:
@@ -161,9 +165,7 @@ def _pages(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _of_filter(inspector: Inspector, verb: Verb, targets: Targets, production: bool, *, purge: bool) -> Plan:
-    text = targets.where.text if targets.where is not None else any_of("queue", (targets.queue or "",))
-    assert text is not None
-    where = verb.reach(text)
+    where = verb.reach(text_of(targets))
     only = targets.only
     if only is None:
         count = inspector.count(where)
@@ -183,6 +185,13 @@ def _of_filter(inspector: Inspector, verb: Verb, targets: Targets, production: b
         typed=typed if count else "",
         steps=partial(_to_filter, verb, where, only),
     )
+
+
+def text_of(targets: Targets) -> str:
+    """The filter for what is meant where it is not ids."""
+    text = targets.where.text if targets.where is not None else any_of("queue", (targets.queue or "",))
+    assert text is not None
+    return text
 
 
 def _only(verb: Verb) -> str:
