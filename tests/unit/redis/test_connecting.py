@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from qtool.engine.brokers.redis.connecting import Place, connect, place_of
 from qtool.errors import (
@@ -127,3 +128,21 @@ def test_the_system_s_errors_are_told_in_its_words(said: str, told: str) -> None
     with pytest.raises(BrokerUnreachable) as raised, place_of("redis://h/0").translated():
         raise exceptions.ConnectionError(said)
     assert str(raised.value) == f"The broker at redis://h:6379/0 cannot be reached: {told}."
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sentinel://a,b/main", "no sentinel answers."),
+        (
+            "sentinel://a,b/main?ssl=1",
+            "no sentinel answers in TLS (?ssl_ca_certs=FILE names the authorities to trust).",
+        ),
+        ("sentinel://a,b,c/main", "the sentinels know no master named 'main' that is alive."),
+    ],
+)
+def test_sentinels_that_do_not_answer_are_told_from_those_that_know_nothing(url: str, told: str) -> None:
+    said = "No master found for 'main' : <redis.client.Redis(…)>)> - network:ConnectionError, <…> - TimeoutError('…')"
+    with pytest.raises(BrokerUnreachable) as raised, place_of(url).translated():
+        raise MasterNotFoundError(said)
+    assert str(raised.value).endswith(f"cannot be reached: {told}")

@@ -59,6 +59,7 @@ _OF_SENTINELS = re.compile(r"> - (?:\w+:)?(\w+)")
 """The kinds of the errors that redis-py has collected, one of each sentinel that did not answer."""
 _OF_TLS = re.compile(r"(?:\[\w+: (\w+)\] )?(.*?)(?: \(_ssl\.c:\d+\))?")
 """What Python makes of an error of OpenSSL's: where, its name, its words, and a line of Python's own source."""
+_TRUST = "?ssl_ca_certs=FILE names the authorities to trust"
 _YOURS = "?ssl_certfile=FILE&ssl_keyfile=FILE"
 
 
@@ -139,7 +140,10 @@ class Place(Value, kw_only=True):
         if "AuthenticationError" in kinds:
             return BrokerDenied(url=self.shown, why="the sentinels want a password of their own (?sentinel_password=…)")
         silent = len(kinds) == len(self.hosts)
-        why = "no sentinel answers" if silent else f"the sentinels know no master named {self.service!r} that is alive"
+        why = f"the sentinels know no master named {self.service!r} that is alive"
+        if silent:
+            # Not even a refused certificate is told apart.
+            why = f"no sentinel answers{f' in TLS ({_TRUST})' if self.tls else ''}"
         return BrokerUnreachable(url=self.shown, why=why)
 
     def _answered(self, said: str, why: str) -> BrokerError:
@@ -180,7 +184,7 @@ def _of_tls(name: str, words: str) -> str:
     """What went wrong with TLS, and what to do about it where that is known."""
     if name == "CERTIFICATE_VERIFY_FAILED":
         why = words.removeprefix("certificate verify failed: ")
-        advice = "" if "mismatch" in why else " (?ssl_ca_certs=FILE names the authorities to trust)"
+        advice = "" if "mismatch" in why else f" ({_TRUST})"
         return f"its certificate is refused: {why}{advice}"
     if name == "WRONG_VERSION_NUMBER":
         return "what answers there does not speak TLS (redis:// goes without)"
