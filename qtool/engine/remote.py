@@ -47,6 +47,10 @@ class Remote(Protocol):
         """Cancel these jobs wherever they wait; what runs goes on."""
         ...
 
+    def due(self, count: int) -> list[str]:
+        """The ids of the jobs that are due next, of those that are not due yet."""
+        ...
+
     def queues(self) -> list[str]:
         """All queues that a worker of all queues serves."""
         ...

@@ -52,7 +52,7 @@ def test_a_failure_and_a_retry(fleet: Fleet, watch: Watch) -> None:
     assert 'raise ValueError("boom"' in task.traceback
     again = fleet.send("flaky", 1)
     watch.task(again.id, "SUCCESS")
-
+    assert watch.kinds(again.id)[2] == "task-retried"
     assert watch.kinds(again.id)[3:] == ["task-received", "task-started", "task-succeeded"]
     unknown = watch.task(fleet.send("nobody_knows").id, "FAILURE")
     assert "nobody_knows" in unknown.exception

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from qtool.engine.job import Job
 from qtool.engine.states import State
 from tests.interop.conftest import ROOT, Fleet, until
 
@@ -83,9 +84,10 @@ def test_celery_status_lists_the_worker(fleet: Fleet) -> None:
     ],
 )
 def test_a_request_is_for_those_it_names(fleet: Fleet, addressed: dict[str, Any], meant: bool) -> None:
-    limit = {"limit": 1, "timeout": WITHIN} if meant else {"limit": 1, "timeout": BRIEFLY}
-    replies = fleet.app.control.broadcast("ping", reply=True, **limit, **addressed)
-    assert replies == ([{NODE: {"ok": "pong"}}] if meant else [])
+    fleet.app.control.broadcast("add_consumer", {"queue": "meant"}, **addressed)
+    # Requests are carried out in their order.
+    assert ("meant" in [each["name"] for each in ask(fleet, "active_queues")]) is meant
+    ask(fleet, "cancel_consumer", queue="meant")
 
 
 # --- what can be asked -------------------------------------------------------------------------------
@@ -114,8 +116,15 @@ def test_scheduled_are_those_that_are_not_due(fleet: Fleet) -> None:
     assert found["request"]["id"] == sent.id
     assert found["eta"] > time.strftime("%Y-%m-%dT%H", time.gmtime())
     assert ask(fleet, "query_task", ids=sent.id)[sent.id][0] == "scheduled"
+    later = time.time() + 3600
+    other = Job(id=uuid4().hex, task="proj.add", queue="unserved", created_at=0.0, run_at=later)
+    fleet.adapter.broker.enqueue([other])
     ask(fleet, "revoke", task_id=sent.id)
     assert ask(fleet, "scheduled") == []
+    ask(fleet, "add_consumer", queue="unserved")
+    assert [each["request"]["id"] for each in ask(fleet, "scheduled")] == [other.id]
+    ask(fleet, "revoke", task_id=other.id)
+    ask(fleet, "cancel_consumer", queue="unserved")
 
 
 def test_what_the_worker_is(fleet: Fleet, worker: subprocess.Popen[bytes]) -> None:
@@ -191,7 +200,7 @@ def test_a_rate_limit_is_the_tasks(fleet: Fleet) -> None:
 
     assert set_to("90/m") == {"ok": "new rate limit set successfully"}
     assert limited() == 1.5
-    assert "proj.add" in " ".join(ask(fleet, "registered"))
+    assert "proj.add [rate_limit=90/m]" in ask(fleet, "registered")
     assert set_to("often")["error"].startswith("Invalid rate limit")
     assert set_to(0) == {"ok": "rate limit disabled successfully"}
     assert limited() is None
@@ -278,8 +287,10 @@ def test_what_makes_no_sense_changes_nothing(fleet: Fleet) -> None:
 
 def test_what_nobody_waits_for_any_more_is_not_done(fleet: Fleet) -> None:
     # A minute is left to the clocks of two hosts.
-    replies = fleet.app.control.broadcast("ping", reply=True, limit=1, timeout=-3600)
-    assert replies == []
+    for seconds, done in ((-3600, False), (-1, True)):
+        fleet.app.control.broadcast("add_consumer", {"queue": "late"}, destination=[NODE], timeout=seconds)
+        assert ("late" in [each["name"] for each in ask(fleet, "active_queues")]) is done
+    ask(fleet, "cancel_consumer", queue="late")
 
 
 def test_a_connection_that_breaks_is_made_again(fleet: Fleet) -> None:
@@ -306,7 +317,11 @@ def test_a_worker_that_takes_no_orders(fleet: Fleet) -> None:
     for queue in ("ours", "theirs"):
         # Their code is known by then: that is when they would have begun to listen.
         assert fleet.send("add", 1, 2, queue=queue).get(WITHIN) == 3
-    assert fleet.app.control.ping(destination=["three@here", "four@here"], timeout=BRIEFLY) == []
+    fleet.app.control.shutdown(destination=["three@here", "four@here"])
+    for queue in ("ours", "theirs"):
+        assert fleet.send("add", 1, 2, queue=queue).get(WITHIN) == 3
+        assert fleet.send("sleep", 0.2, queue=queue).get(WITHIN) == 0.2
     for each in (ours, theirs):
+        assert each.poll() is None
         each.terminate()
         assert each.wait(WITHIN) == 0

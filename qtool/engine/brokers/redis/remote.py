@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 REPLY_SECONDS = 60
 """How long a reply is kept: who asked has given up long before, and a list that nobody reads must not stay."""
 
-MOST = 1000
+MOST = 500
 """Messages that wait to be taken; what comes while there are so many is dropped."""
+
+READS = 64
+"""Times that one look reads from the connection: whoever floods it must not keep the worker from its work."""
 
 
 class RedisMailbox(RedisBell):
@@ -33,7 +36,9 @@ class RedisMailbox(RedisBell):
 
     def take(self) -> list[bytes]:
         with self._lock:
-            self._hear()
+            for _ in range(READS):
+                if self._receive() is None:
+                    break
             self._rang = False
             came, self._came = self._came, []
         return came
@@ -77,6 +82,12 @@ class RedisRemote:
 
     def revoke(self, ids: Sequence[str]) -> list[Change]:
         return self._operator.revoke(ids)
+
+    def due(self, count: int) -> list[str]:
+        store = self._store
+        with store.translated():
+            found: Any = store.client.zrange(store.layout.delayed, 0, count - 1)
+        return [text(id) for id in found]
 
     def queues(self) -> list[str]:
         store = self._store

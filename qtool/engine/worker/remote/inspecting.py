@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qtool.engine.worker.remote.revoked import Revoked
 
 SCHEDULED = 100
-"""Jobs that are not due yet, of which a worker tells."""
+"""Jobs that are due next, among which a worker tells of its queues'."""
 
 
 class Inspection:
@@ -86,14 +86,9 @@ class Inspection:
 
     def _scheduled(self, **_: object) -> list[dict[str, Any]]:
         """Of the queues that it serves: nobody holds them, so that every worker of a queue names the same ones."""
-        # A worker that is never asked does not load the filter language.
-        from qtool.engine.filter import parse, quote
-
-        words = ["state:scheduled,retry"]
-        if names := self._reach.served.names:
-            words.append("queue:" + ",".join(map(quote, names)))
-        found = self._reach.adapter.inspector.browse(parse(" ".join(words)), limit=SCHEDULED)
-        return [self._due(job) for job in found.jobs]
+        served = self._reach.served
+        jobs = self._reach.adapter.inspector.get(self._remote.due(SCHEDULED))
+        return [self._due(job) for job in jobs if job is not None and served.include(job.queue)]
 
     def _due(self, job: JobInfo) -> dict[str, Any]:
         return control.scheduled_info(job, self._name, times.to_text(job.due_at or 0.0))
@@ -117,10 +112,11 @@ class Inspection:
 
     def _registered(self, taskinfoitems: object = None, builtins: object = False, **_: object) -> list[str]:
         items = taskinfoitems if isinstance(taskinfoitems, list) and taskinfoitems else ["rate_limit"]
-        tasks = self._reach.catalogue.tasks
+        said = {each.name: each.rate for each in self._reach.adapter.inspector.limits() if each.scope == "task"}
+        rates = {name: said.get(name, rate) for name, rate in self._reach.catalogue.tasks.items()}
         return [
             f"{name} [rate_limit={format_rate(rate)}]" if rate is not None and "rate_limit" in items else name
-            for name, rate in sorted(tasks.items())
+            for name, rate in sorted(rates.items())
             if builtins or not name.startswith(("celery.", "qtool."))
         ]
 

@@ -169,10 +169,11 @@ class Node:
 
 
 def node_name(said: str | None, host: str) -> str:
-    """What Celery's tools call a worker: ``said@host``, with the host's name for ``%h``; by its process where none is
-    said, so that no two have the same.
+    """What Celery's tools call a worker: ``said@host``, with the host's name for ``%h``, its first part for ``%n``
+    and the rest for ``%d``; by its process where none is said, so that no two have the same.
     """
     if not said:
         return f"qtool-{os.getpid()}@{host}"
-    name = said.replace("%h", host)
+    first, _, domain = host.partition(".")
+    name = said.replace("%h", host).replace("%n", first).replace("%d", domain)
     return name if "@" in name else f"{name}@{host}"

@@ -118,8 +118,8 @@ class Panel:
         running = [lease.id for lease, _, _ in runners.running() if lease.id in wanted]
         if not running:
             return control.ok("terminate: tasks unknown")
+        # Its own bell rings then, as anybody's would.
         self._reach.adapter.operator.kill(running)
-        self._reach.renew()
         return control.ok(f"terminate: {', '.join(running)}")
 
     def _terminate(self, signal: object = None, task_id: object = None, **_: object) -> object:  # noqa: ARG002  Celery's
