@@ -136,6 +136,8 @@ class Done(Value):
     """The task returned. ``result`` is JSON, or None for the value null."""
 
     result: str | None = None
+    kept: bool = True
+    """False: the task asks that nothing is kept of what it returns (``ignore_result``)."""
 
 
 class Retry(Value):
@@ -214,6 +216,8 @@ class Settlement(Value):
     output: tuple[Chunk, ...] = ()
     told: bool = False
     """All but the job's own state is done already: see :class:`Told`."""
+    kept: bool = True
+    """Of a success: see :class:`Done`."""
 
 
 class Report(Value):

@@ -90,7 +90,9 @@ def decide(
 ) -> Settlement:
     """The change that ``outcome`` makes; ``policy`` is the job's own over its task's."""
     if type(outcome) is Done:
-        return Settlement(lease, Event.SUCCESS, State.SUCCEEDED, now, started_at, outcome.result, output=output)
+        return Settlement(
+            lease, Event.SUCCESS, State.SUCCEEDED, now, started_at, outcome.result, output=output, kept=outcome.kept
+        )
     if isinstance(outcome, Told):
         return _told(lease, outcome, started_at=started_at, now=now, output=output)
     if isinstance(outcome, Snooze | Retry):

@@ -37,6 +37,7 @@ MAX_TRACEBACK = 32 * 1024
 """Characters of an error that are kept; of a traceback the head and the tail."""
 
 _NULL = Done(None)
+_IGNORED = Done(None, kept=False)
 _OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _loops = threading.local()
 
@@ -85,7 +86,7 @@ def run(
         return outcome_of(task, error, job)
     finally:
         running.reset(token)
-    return _NULL if value is None or task.ignore_result else _done(value)
+    return _IGNORED if task.ignore_result else _NULL if value is None else _done(value)
 
 
 async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: float | None = None) -> Outcome:
@@ -128,7 +129,7 @@ async def run_async(task: AnyTask, job: CurrentJob, body: str | bytes, timeout: 
         return outcome_of(task, error, job)
     finally:
         running.reset(token)
-    return _NULL if value is None or task.ignore_result else _done(value)
+    return _IGNORED if task.ignore_result else _NULL if value is None else _done(value)
 
 
 def _inside(task: AnyTask, job: CurrentJob, call: middleware.Call, timeout: float | None) -> Any:

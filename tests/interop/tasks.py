@@ -23,3 +23,9 @@ def flaky(times: int) -> Any:
     if job.attempt <= times:
         raise Retry(in_=0.3)
     return job.attempt
+
+
+@task(name="proj.quiet", retries=3, ignore_result=True)
+def quiet(times: int) -> Any:
+    """The same, and nobody wants to know."""
+    return flaky.function(times)

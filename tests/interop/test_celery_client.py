@@ -135,6 +135,26 @@ def test_results_nobody_wants(fleet: Fleet, tmp_path: Any) -> None:
     assert fleet.app.backend.client.get(fleet.app.backend.get_key_for_task(result.id)) is None
 
 
+def test_a_task_that_wants_no_results_kept(fleet: Fleet, tmp_path: Any) -> None:
+    """Nothing is, as with Celery; what follows is sent all the same, and the job's own state is known."""
+    file = tmp_path / "called"
+    link = fleet.sig("mark", str(file), immutable=True, kwargs={"word": "called"})
+    sent = fleet.send("quiet", 0, link=link)
+    until(lambda: file.exists() and "end called" in file.read_text())
+    mine = fleet.qtool("enqueue", "proj.quiet", ":=0", "--wait").stdout.strip()
+    ids = [sent.id, mine]
+    until(lambda: all(job is not None and job.finished_at for job in fleet.adapter.inspector.get(ids)))
+    for job in fleet.adapter.inspector.get(ids):
+        assert job is not None
+        assert job.state == "succeeded"
+        assert fleet.app.backend.client.get(fleet.app.backend.get_key_for_task(job.id)) is None
+    assert fleet.qtool("result", mine).stdout.strip() == "null"
+
+
+def test_a_retry_is_not_the_last_that_is_heard_of_it(fleet: Fleet) -> None:
+    assert fleet.send("quiet", 1).get(WAIT) is None
+
+
 def test_other_queues(fleet: Fleet) -> None:
     assert fleet.send("add", 1, 2, queue="other").get(WAIT) == 3
     routed = fleet.sig("elsewhere", 7).delay()

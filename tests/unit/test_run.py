@@ -56,7 +56,7 @@ def test_what_it_returns_is_the_result() -> None:
     )
     assert outcome(lambda: None) == outcomes.Done(None)
     assert outcome(lambda: 0) == outcomes.Done("0")
-    assert outcome(lambda: 5, ignore_result=True) == outcomes.Done(None)
+    assert outcome(lambda: 5, ignore_result=True) == outcomes.Done(None, kept=False)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ class Run:
         """Tell the supervisor; ``raw``: the process's own stdout or stderr holds output that it must read first."""
         self.recorder.flush()
         if type(outcome) is Done:
-            self.link.send((wire.DONE, self.serial, self.started_at, time.time(), outcome.result, raw))
+            # Of what is not to be kept not even that it was null.
+            result = outcome.result if outcome.kept else False
+            self.link.send((wire.DONE, self.serial, self.started_at, time.time(), result, raw))
             return
         policy = _packed(self.task.policy) if self.task is not None else None
         self.link.send((wire.ENDED, self.serial, self.started_at, time.time(), _outcome(outcome), raw, policy))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qtool.engine.codec import decode_options
 from qtool.engine.job import UNSAID, Chunk, Failure, Lease, Outcome, Policy, Settlement, Snooze
@@ -70,10 +70,21 @@ class Outbox:
         self.events: list[WorkerEvent] | None = [] if listener.wants_events else None
 
     def done(
-        self, lease: Lease, started: float, ended: float, result: str | None, output: tuple[Chunk, ...] = ()
+        self,
+        lease: Lease,
+        started: float,
+        ended: float,
+        result: str | Literal[False] | None,
+        output: tuple[Chunk, ...] = (),
     ) -> None:
-        """The run succeeded. Called for every job: it does no more than it must."""
-        self.waiting.append(Settlement(lease, Event.SUCCESS, State.SUCCEEDED, ended, started, result, output=output))
+        """The run succeeded; a ``result`` of False is not to be kept. Called for every job: it does no more than it
+        must.
+        """
+        self.waiting.append(
+            Settlement(lease, Event.SUCCESS, State.SUCCEEDED, ended, started, result, output=output)
+            if result is not False
+            else Settlement(lease, Event.SUCCESS, State.SUCCEEDED, ended, started, output=output, kept=False)
+        )
 
     def end(
         self,

@@ -78,7 +78,9 @@ def ending(followed: Followed, raw: list[bytes], again: str | None = None) -> tu
     """
     settlement = followed.settlement
     lease, result = settlement.lease, settlement.result
-    meta = settled(settlement, followed.message, followed.children) if not settlement.told else None
+    # What an attempt before has left must not be the last word.
+    silent = settlement.told or not (settlement.kept or lease.attempt > 1)
+    meta = settled(settlement, followed.message, followed.children) if not silent else None
     if meta is not None:
         raw.append(meta)
     null = NULL if result == NULL else False
