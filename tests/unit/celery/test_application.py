@@ -20,7 +20,7 @@ from qtool.engine.job import UNSAID, Cancel, Fail, Failure, Lease, Outcome, Poli
 from qtool.engine.policy import decide
 from qtool.engine.states import Event, Reason, State, allowed
 from qtool.engine.worker import link, wire
-from qtool.engine.worker.celery.app import Traced, find
+from qtool.engine.worker.celery.app import Traced, find, settings_of
 from qtool.engine.worker.celery.trace import Tracer, request_of
 from qtool.engine.worker.inbox import _outcome
 from qtool.errors import AppNotImported
@@ -68,6 +68,28 @@ def test_an_application_is_found_where_celery_finds_it(
     found = find(place.format(package))
     assert isinstance(found, Celery)
     assert found.main == "made"
+
+
+def test_its_settings_are_told_but_for_what_is_secret() -> None:
+    app = Celery("made", broker="redis://me:s3cret@there/0", set_as_current=False)
+    usual = settings_of(app)
+    assert (usual["remote_control"], usual["task_events"]) == (True, False)
+    assert (usual["control_exchange"], usual["event_exchange"]) == ("celery", "celeryev")
+    app.conf.update(
+        worker_enable_remote_control=False,
+        worker_send_task_events=True,
+        control_exchange="ours",
+        event_exchange="oursev",
+        redis_password="s3cret",
+        security_key="s3cret",
+        task_routes=[lambda *_: None],
+        task_time_limit=7,
+    )
+    said = settings_of(app)
+    assert (said["remote_control"], said["task_events"]) == (False, True)
+    assert (said["control_exchange"], said["event_exchange"]) == ("ours", "oursev")
+    assert said["conf"]["task_time_limit"] == 7
+    assert "s3cret" not in wire.encode(said).decode(errors="replace")
 
 
 @pytest.mark.parametrize("text", ["", "import celery", "class app: 'of another kind'"])

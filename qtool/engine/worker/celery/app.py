@@ -202,11 +202,14 @@ def settings() -> dict[str, Any] | None:
     """What the first application that was installed says of remote control and events, and all of its settings as
     ``celery inspect conf`` shows them, without what is secret; None where there is none.
     """
-    if not _installed:
-        return None
+    return settings_of(_installed[0]) if _installed else None
+
+
+def settings_of(app: Celery) -> dict[str, Any]:
+    """The same of one application."""
     from celery.utils.serialization import jsonify
 
-    conf = _installed[0].conf
+    conf = app.conf
     try:
         table = conf.table(with_defaults=False)
         shown = jsonify(table, keyfilter=_shown, unknown_type_filter=repr)
