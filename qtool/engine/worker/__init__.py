@@ -15,7 +15,7 @@ The supervisor, one thread that runs no user code:
     served, catalogue                     the queues it claims from, and what its processes say of their code
     leases, upkeep, rates                 the heartbeat, what every worker does for the broker and tells it of its tasks
     stopping, finish                      the stages of a stop, and when the work is done
-    notify                                what systemd is told
+    notify, naming                        what systemd is told; what Celery's tools and tasks call the worker
     options                               what a worker is told and what it tells
 
 A pool's process, a fresh interpreter with the user's modules: ``child``, ``link``, ``slots`` (processes and threads),

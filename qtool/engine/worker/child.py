@@ -43,7 +43,7 @@ def main() -> None:
         for place in settings["middleware"]:
             middleware.load(place)
         for app in settings["apps"]:
-            if (remark := applications.load(app)) is not None:
+            if (remark := applications.load(app, settings["node"])) is not None:
                 link.remarks.append(remark)
     except AppNotImported as error:
         _tell_sources(link, settings)

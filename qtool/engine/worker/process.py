@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qtool.engine.job import Failure, Lease
 from qtool.engine.worker import wire
+from qtool.engine.worker.naming import node_name
 
 if TYPE_CHECKING:
     from qtool.engine.broker import Slate
@@ -229,6 +230,7 @@ class Starter:
             "slots": slots,
             "announce": self._announce,
             "reload": self._options.reload,
+            "node": node_name(self._options.name),
         }
         near.send(wire.encode(settings))
         child = Child(process, places, slots, near, far, control, pipes, killable=captures)

@@ -62,6 +62,7 @@ def test_its_tasks_and_settings_are_the_applications(fleet: Fleet, node: str) ->
     conf = ask(fleet, node, "conf")
     assert conf["task_default_queue"] == "celery"
     assert "proj.tasks" in conf["include"]
+    assert fleet.task("where").delay().get(timeout=WITHIN) == node
     assert {each["name"] for each in ask(fleet, node, "active_queues")} == {"celery", "other"}
     assert ask(fleet, node, "stats")["pool"]["max-concurrency"] == 2
     assert ask(fleet, node, "rate_limit", task_name="proj.tasks.none", rate_limit="1/s") == {"error": "unknown task"}

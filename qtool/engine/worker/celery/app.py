@@ -7,7 +7,6 @@ through Celery's tracer, see :mod:`qtool.engine.worker.celery.trace`. Only the p
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from functools import partial
 from importlib.util import find_spec
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
     from qtool.engine.worker.celery.trace import Tracer
 
 
-def load(place: str) -> str | None:
+def load(place: str, node: str) -> str | None:
     """Import what ``-A`` names: a module of qtool's tasks, or a Celery application; what a person should know of it.
 
-    Raises AppNotImported.
+    ``node`` is the worker's name, as Celery's tasks and signals are told it. Raises AppNotImported.
     """
     app = find(place)
     if app is None:
         tasks.import_app(place)
         return None
-    install(place, app)
+    install(place, app, node)
     return _strays(place, app)
 
 
@@ -157,7 +156,7 @@ class Here:
         self.pid = os.getpid()
 
 
-def install(place: str, app: Celery) -> None:
+def install(place: str, app: Celery, hostname: str) -> None:
     """Do what a process of Celery's pool does before its first task, and register the tasks. Raises AppNotImported."""
     from billiard.exceptions import SoftTimeLimitExceeded
     from celery import signals
@@ -166,7 +165,6 @@ def install(place: str, app: Celery) -> None:
     from qtool.engine.worker.celery.trace import Tracer
 
     _refuse_embedded(place)
-    hostname = f"qtool@{socket.gethostname()}"
     try:
         app.loader.init_worker()
         setup_worker_optimizations(app, hostname)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 from qtool.engine.celery import control, events
 from qtool.engine.celery.lamport import Lamport
 from qtool.engine.ids import new_id
 from qtool.engine.states import FINAL
+from qtool.engine.worker.naming import node_name
 from qtool.engine.worker.remote.dispatcher import Dispatcher
 from qtool.engine.worker.remote.inspecting import Inspection
 from qtool.engine.worker.remote.panel import Panel
@@ -35,13 +35,11 @@ NAMESPACE, EXCHANGE = "celery", "celeryev"
 class Node:
     """Puts remote control and events together, for one worker."""
 
-    def __init__(self, remote: Remote, reach: Reach, host: str | None = None) -> None:
-        """``host`` instead of this one's name."""
+    def __init__(self, remote: Remote, reach: Reach) -> None:
         self._remote = remote
         self._reach = reach
         self._clock = Lamport()
-        host = host or socket.gethostname()
-        self.name = node_name(reach.options.name, host)
+        self.name = node_name(reach.options.name)
         self._revoked = Revoked()
         source = events.Source(self.name, os.getpid(), self._clock)
         self._dispatcher = dispatcher = Dispatcher(remote, source, reach)
@@ -166,14 +164,3 @@ class Node:
             return control.refused(str(error))
         except Exception as error:  # noqa: BLE001  whatever somebody sends: the worker goes on, and says what is wrong
             return control.refused(f"{type(error).__name__}: {error}")
-
-
-def node_name(said: str | None, host: str) -> str:
-    """What Celery's tools call a worker: ``said@host``, with the host's name for ``%h``, its first part for ``%n``
-    and the rest for ``%d``; by its process where none is said, so that no two have the same.
-    """
-    if not said:
-        return f"qtool-{os.getpid()}@{host}"
-    first, _, domain = host.partition(".")
-    name = said.replace("%h", host).replace("%n", first).replace("%d", domain)
-    return name if "@" in name else f"{name}@{host}"

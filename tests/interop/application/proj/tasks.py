@@ -105,6 +105,11 @@ def whoami(self, *args, **kwargs):
     }
 
 
+@app.task(bind=True)
+def where(self):
+    return self.request.hostname
+
+
 @app.task(bind=True, max_retries=5)
 def flaky(self, times, countdown=0, **kwargs):
     note(self.request.id, str(self.request.retries))
