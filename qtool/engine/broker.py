@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from qtool.engine.freight import Freight
 from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
+from qtool.engine.pipeline import Pipeline
 from qtool.engine.remote import Remote
 from qtool.engine.states import State
 from qtool.engine.value import Value
@@ -458,7 +459,7 @@ class Journal(Protocol):
     """Keeps what people write down about a moment, as long as the history is kept."""
 
     def note(self, text: str, at: float | None = None) -> Note:
-        """Write it down for this time, or for now. Raises BadName: see :func:`qtool.engine.notes.check_note`."""
+        """Write it down for this time, or for now. Raises BadName (:func:`qtool.engine.notes.check_note`)."""
         ...
 
     def notes(self, since: float, until: float, *, limit: int = NOTES) -> list[Note]:
@@ -466,7 +467,7 @@ class Journal(Protocol):
         ...
 
     def forget(self, id: int) -> Note | None:
-        """Take a note back; what it was. None if there is no such note."""
+        """Take a note back: what it was, None if there is no such note."""
         ...
 
 
@@ -492,6 +493,8 @@ class Adapter(Value):
     Each receipt comes once its batch is committed. An error in ``batches`` is raised after the receipt of all that was
     sent before it. None where nothing is won by it.
     """
+    pipeline: Callable[[], Pipeline] | None = None
+    """None where answers are as good as there."""
 
     def __enter__(self) -> Adapter:
         return self

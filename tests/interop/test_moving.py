@@ -37,7 +37,10 @@ def move(fleet: Fleet, *words: str) -> Any:
 
 
 def answer(fleet: Fleet, id: str) -> Any:
-    return AsyncResult(id, app=fleet.app).get(timeout=PATIENCE)
+    """What Celery's worker has made of it; read, not heard, because Celery's client may miss what it is told."""
+    return until(lambda: AsyncResult(id, app=fleet.app).ready()) and AsyncResult(id, app=fleet.app).get(
+        timeout=PATIENCE
+    )
 
 
 def test_to_a_file_and_from_there_to_celerys_worker(fleet: Fleet, far: Fleet, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from qtool.engine.job import EXEC, Cancel, Lease
+from qtool.engine.pipeline import Direct
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtool.engine.broker import Broker, Renewal
+    from qtool.engine.pipeline import Answer, Pipeline
     from qtool.engine.worker.floor import Floor
     from qtool.engine.worker.health import Health
     from qtool.engine.worker.options import WorkerOptions
@@ -60,6 +62,12 @@ class Claimer:
         self._served = served
         self._rebalance_at = 0.0
         self._due_at = float("inf")
+        self.pipeline: Pipeline = Direct(broker)
+        """By which claims are made."""
+        self._asked: deque[tuple[int, int, Answer[list[Lease]]]] = deque()
+        """How many jobs were asked for, and how often it was told to look by then."""
+        self._told = 0
+        """How often somebody said that there may be something to claim."""
         self.waiting: deque[Lease] = deque()
         """Commands that were claimed and have not started; what the pool's tasks are is in its backlog."""
         self.claimed = 0
@@ -83,6 +91,7 @@ class Claimer:
 
     def look(self) -> None:
         """There may be something to claim."""
+        self._told += 1
         self.dry = False
 
     def expect(self, due: float | None) -> None:
@@ -98,7 +107,7 @@ class Claimer:
 
     def _on_due(self) -> None:
         self._due_at = float("inf")
-        self.dry = False
+        self.look()
 
     # --- claim and hand out --------------------------------------------------------------------------
 
@@ -109,8 +118,8 @@ class Claimer:
 
     @property
     def idle(self) -> bool:
-        """Whether it holds nothing that waits for its start."""
-        return not self.waiting and not self._pool.waiting
+        """Whether it holds nothing that waits for its start, and has asked for nothing."""
+        return not self.waiting and not self._pool.waiting and not self._asked
 
     @property
     def exhausted(self) -> bool:
@@ -122,11 +131,13 @@ class Claimer:
         pool, commands, slots = self._pool, self._commands, self._size.now
         if not (self.closed or self.paused or self.dry) and now >= self._health.retry_at and pool.serves:
             window = slots * (1 + self._read_ahead.ahead)
-            held = pool.held + pool.waiting + commands.active + len(self.waiting)
+            asked = sum([want for want, _, _ in self._asked])
+            held = pool.held + pool.waiting + commands.active + len(self.waiting) + asked
             want = window - held
             if self._options.max_jobs is not None:
-                want = min(want, self._options.max_jobs - self.claimed)
-            if want > 0 and (want * 2 >= window or held < slots):
+                want = min(want, self._options.max_jobs - self.claimed - asked)
+            # Where answers are not waited for, small helpings keep both sides at work.
+            if want > 0 and (want * 2 * self.pipeline.depth >= window or held < slots):
                 self._claim(want)
         if self.waiting or pool.waiting:
             self._floor.reactor.check()
@@ -151,14 +162,32 @@ class Claimer:
             self._floor.reactor.after(BRAKED)
             return
         try:
-            leases = self._broker.claim(self._worker, self._served.names, want, self._lease)
-            self.claims += 1
-            self.dry = len(leases) < want
-            self._take(leases)
-            if self.dry:
-                self.expect(self._broker.opens_at(self._served.names))
+            answer = self.pipeline.claim(self._worker, self._served.names, want, self._lease)
         except BrokerError as error:
             self._health.failed(error)
+            return
+        self.claims += 1
+        self._asked.append((want, self._told, answer))
+        self.collect()
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is something to collect."""
+        return bool(self._asked) and self._asked[0][2].here
+
+    def collect(self) -> None:
+        """Take in what the broker has given."""
+        while self.answered:
+            want, told, answer = self._asked.popleft()
+            try:
+                leases = answer.take()
+                self._take(leases)
+                # What came into the queues since it was asked is for the next claim.
+                self.dry = len(leases) < want and told == self._told
+                if self.dry:
+                    self.expect(self._broker.opens_at(self._served.names))
+            except BrokerError as error:
+                self._health.failed(error)
 
     def _take(self, leases: list[Lease]) -> None:
         self.claimed += len(leases)

@@ -52,7 +52,7 @@ class Finish:
         if self._runners.pool.held or self._runners.commands.active or not self._claimer.idle:
             return False
         stopping = self._stopping.stage > 0
-        if self._floor.outbox.waiting:
+        if not self._floor.outbox.empty:
             # With the broker gone for a whole lease, nothing of this can be stored any more.
             since = self._health.failing_since
             return stopping and since is not None and self._floor.clock.monotonic() - since > self._lease

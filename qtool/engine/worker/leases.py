@@ -112,7 +112,7 @@ class Leases:
         self._told = _of_itself(worker)
         self._board.hold(anything=bool(held))
         self._claimer.paused = False
-        if not self._floor.outbox.waiting:
+        if self._floor.outbox.empty:
             self._health.answered()
         if renewal.lost or renewal.cancelled or renewal.killed:
             self._claimer.withdraw(renewal)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from qtool.engine.codec import decode_options
 from qtool.engine.job import UNSAID, Chunk, Failure, Lease, Outcome, Policy, Settlement, Snooze
+from qtool.engine.pipeline import Direct
 from qtool.engine.policy import decide
 from qtool.engine.states import FINAL, Event, Reason, State
 from qtool.engine.worker.options import Listener, Summary, WorkerEvent
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from qtool.engine.broker import Broker
     from qtool.engine.clock import Clock
+    from qtool.engine.pipeline import Answer, Pipeline
 
 
 REJECTED = (QtoolError, TypeError, ValueError, OverflowError)
@@ -49,11 +52,15 @@ class Outbox:
 
     def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float], listener: Listener) -> None:
         self._broker = broker
+        self.pipeline: Pipeline = Direct(broker)
+        """By which outcomes go out; each that is refused goes alone, and is waited for."""
         self._clock = clock
         self._random = random
         self._listener = listener
         self._started = clock.monotonic()
         self.waiting: list[Settlement] = []
+        self._underway: deque[tuple[list[Settlement], Answer[list[State | None]]]] = deque()
+        """Sent, and not known to be stored."""
         self.claimed = 0
         """Every one of them is in one of the counts below in the end."""
         self.counts = dict.fromkeys(State, 0)
@@ -129,20 +136,52 @@ class Outbox:
         if self.events is not None:
             self.events.append(_event(lease, at, "started"))
 
-    def flush(self) -> float | None:
-        """Store everything that waits; when the first of it will be due again, if any will. Raises BrokerError.
+    @property
+    def empty(self) -> bool:
+        """Whether everything that ended is stored."""
+        return not self.waiting and not self._underway
 
-        When it raises, what could not be stored still waits.
-        """
+    @property
+    def underway(self) -> int:
+        """Batches that were sent and are not known to be stored."""
+        return len(self._underway)
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is something to collect."""
+        return bool(self._underway) and self._underway[0][1].here
+
+    def flush(self) -> float | None:
+        """Send everything that waits, and :meth:`collect`. Raises BrokerError: what could not be sent still waits."""
         batch = self.waiting
         try:
-            ends = self._broker.settle(batch)
+            answer = self.pipeline.settle(batch)
         except REJECTED as error:
             if not _may_be_one_jobs(error):
                 raise
             return self._flush_apart()
         self.waiting = []
-        return self._stored(batch, ends)
+        self._underway.append((batch, answer))
+        return self.collect()
+
+    def collect(self) -> float | None:
+        """Take in what was stored: when the first of it will be due again, if any will.
+
+        Raises BrokerError: what could not be stored waits again.
+        """
+        due: list[float | None] = []
+        while self.answered:
+            batch, answer = self._underway.popleft()
+            try:
+                ends = answer.take()
+            except REJECTED as error:
+                self.waiting[:0] = batch
+                if not _may_be_one_jobs(error):
+                    raise
+                due.append(self._flush_apart())
+            else:
+                due.append(self._stored(batch, ends))
+        return _first(due)
 
     def _flush_apart(self) -> float | None:
         """Something among what waits cannot be stored at all: it must not hold up the rest, and its job is dead."""
@@ -160,7 +199,7 @@ class Outbox:
                     break
         if trouble is not None:
             raise trouble
-        return min((each for each in due if each is not None), default=None)
+        return _first(due)
 
     def _store_alone(self, settlement: Settlement) -> float | None:
         try:
@@ -240,8 +279,12 @@ class Outbox:
             late=self.late,
             running=running,
             seconds=self._clock.monotonic() - self._started,
-            abandoned=len(self.waiting),
+            abandoned=len(self.waiting) + sum(len(batch) for batch, _ in self._underway),
         )
+
+
+def _first(due: list[float | None]) -> float | None:
+    return min((each for each in due if each is not None), default=None)
 
 
 def _may_be_one_jobs(error: Exception) -> bool:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtool.engine.worker.health import Health
     from qtool.engine.worker.outbox import Outbox
     from qtool.engine.worker.reactor import Reactor
@@ -30,12 +32,20 @@ class Settler:
     @property
     def pressing(self) -> bool:
         """Whether something is to be stored that waits neither for company nor for the broker."""
-        return bool(self._outbox.waiting) and self._at is None and self._health.failing_since is None
+        outbox = self._outbox
+        if outbox.answered:
+            return True
+        return bool(outbox.waiting) and self._at is None and self._health.failing_since is None and not self._full
+
+    @property
+    def _full(self) -> bool:
+        """Whether as much is under way as is of use: what ends meanwhile goes out together."""
+        return self._outbox.underway >= self._outbox.pipeline.depth
 
     def settle(self, now: float, *, busy: bool) -> float | None:
         """Store what ended, or let it wait while ``busy``; when the first of it will be due again, if any will."""
         waiting = self._outbox.waiting
-        if now < self._health.retry_at:
+        if now < self._health.retry_at or self._full:
             return None
         if busy and len(waiting) < GATHER_MOST:
             if self._at is None:
@@ -44,10 +54,19 @@ class Settler:
             if now < self._at:
                 return None
         self._at = None
+        return self._tried(self._outbox.flush)
+
+    def collect(self) -> float | None:
+        """Take in what the broker has answered; when the first of what was stored will be due again, if any will."""
+        return self._tried(self._outbox.collect)
+
+    def _tried(self, verb: Callable[[], float | None]) -> float | None:
+        before = self._outbox.batches
         try:
-            due = self._outbox.flush()
+            due = verb()
         except BrokerError as error:
             self._health.failed(error)
             return None
-        self._health.answered()
+        if self._outbox.batches > before:
+            self._health.answered()
         return due

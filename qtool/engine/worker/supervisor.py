@@ -13,6 +13,7 @@ from qtool.engine.broker import Adapter, Bell, WorkerInfo
 from qtool.engine.clock import Clock, SystemClock
 from qtool.engine.ids import new_id
 from qtool.engine.names import few
+from qtool.engine.pipeline import Direct
 from qtool.engine.signing import Guard
 from qtool.engine.sizes import MOST_SLOTS
 from qtool.engine.states import State
@@ -85,6 +86,7 @@ class Worker:
         self._reactor = reactor = Reactor(clock)
         self._outbox = outbox = Outbox(broker, clock, draw, listener)
         outbox.watchers = watchers if echo is None else (*watchers, echo)
+        self._pipeline = outbox.pipeline = adapter.pipeline() if adapter.pipeline is not None else Direct(broker)
         self._health = health = Health(reactor, clock, listener.say)
         self._settler = Settler(outbox, reactor, health)
         news = News(broker, reactor, health)
@@ -117,7 +119,7 @@ class Worker:
         self._claimer = claimer = Claimer(
             self.id, broker, options, lease, floor, health, runners, read_ahead, size, served
         )
-        claimer.brake = brake
+        claimer.brake, claimer.pipeline = brake, self._pipeline
         size.on_change(lambda _: self._pool.children.fit())
         self._reload = Reload(floor, claimer, self._pool.children) if options.reload else None
         self._autoscale = Autoscale(adapter.inspector, served, floor, health, claimer, runners, size)
@@ -175,6 +177,8 @@ class Worker:
                 for bell, callback in bells.items():
                     self._reactor.watch(bell.fileno(), partial(_on_bell, bell, callback))
                 self._reactor.watch(signals.fileno(), self._stopping.on_signal)
+                if self._pipeline.fileno() >= 0:
+                    self._reactor.watch(self._pipeline.fileno(), self._pipeline.receive)
                 while not self._finish.reached():
                     self._turn()
                 if claimer.stranger is not None:
@@ -210,8 +214,11 @@ class Worker:
 
     def _turn(self) -> None:
         """One round: what happened, what is due, what can be stored, what can be started."""
-        now = self._reactor.turn(sleep=not self._settler.pressing)
         claimer = self._claimer
+        now = self._reactor.turn(sleep=not (self._settler.pressing or claimer.answered))
+        self._pipeline.receive()
+        claimer.expect(self._settler.collect())
+        claimer.collect()
         if claimer.waiting:
             # A slot that has just fallen free need not wait for a commit.
             claimer.start_commands()
@@ -246,6 +253,7 @@ class Worker:
         self._outbox.tell()
         if self._node is not None:
             self._node.close()
+        self._pipeline.close()
         if self._leases.introduced:
             self._sign_off()
         if self._slate is not None:

@@ -52,7 +52,7 @@ class Upkeep:
         except BrokerError as error:
             self._health.failed(error)
             return
-        if not self._floor.outbox.waiting:
+        if self._floor.outbox.empty:
             self._health.answered()
         self.rescued += done.rescued
         self._claimer.expect(done.next_due)

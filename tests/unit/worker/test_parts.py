@@ -14,6 +14,7 @@ from qtool.engine.brokers.memory.operator import MemoryOperator
 from qtool.engine.clock import ManualClock
 from qtool.engine.job import Chunk, Done, Fail, Failure, Job, Policy, Retry
 from qtool.engine.output import HEAD, TAIL
+from qtool.engine.pipeline import Direct
 from qtool.engine.states import Reason, State
 from qtool.engine.worker import wire
 from qtool.engine.worker.capture import Recorder
@@ -319,10 +320,10 @@ def test_what_cannot_be_stored_is_kept() -> None:
         def settle(self, settlements: Any) -> list[bool]:
             raise BrokerBusy(url="memory:", seconds=5)
 
-    broker, outbox._broker = outbox._broker, Busy()  # type: ignore[assignment]
+    pipeline, outbox.pipeline = outbox.pipeline, Direct(Busy())  # type: ignore[arg-type]
     with pytest.raises(BrokerBusy):
         outbox.flush()
     assert outbox.summary().abandoned == 1
-    outbox._broker = broker
+    outbox.pipeline = pipeline
     outbox.flush()
     assert outbox.summary() == Summary(succeeded=1, seconds=0.0)

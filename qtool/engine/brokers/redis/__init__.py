@@ -45,5 +45,6 @@ def open_redis(
         close=store.close,
         stream=broker.stream,
         remote=RedisRemote(store, broker.belfry, operator),
+        pipeline=broker.pipeline,
         freight=RedisFreight(store, inspector.listing, results, strangers),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,26 +9,27 @@ import msgspec
 from qtool.engine.broker import LEASE_SECONDS, Bell, Maintenance, Receipt, Renewal, Slate, Topic, WorkerInfo
 from qtool.engine.brokers.redis import intake
 from qtool.engine.brokers.redis.bells import Belfry
+from qtool.engine.brokers.redis.claims import Claims
 from qtool.engine.brokers.redis.discovery import Discovery
 from qtool.engine.brokers.redis.elsewhere import Elsewhere
+from qtool.engine.brokers.redis.ends import Ends
 from qtool.engine.brokers.redis.following import Follower
-from qtool.engine.brokers.redis.reading import Claimed, leases_of
+from qtool.engine.brokers.redis.pipeline import AT_ONCE, RedisPipeline
 from qtool.engine.brokers.redis.rescue import Rescuer
 from qtool.engine.brokers.redis.restoring import Restorer
-from qtool.engine.brokers.redis.writing import anew, ending, goes_out_again, reporting
+from qtool.engine.brokers.redis.writing import reporting
 from qtool.engine.slate import FileSlate
-from qtool.engine.states import FINAL, Event, State
+from qtool.engine.states import FINAL
 from qtool.errors import BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from qtool.engine.brokers.redis.claims import Asked
     from qtool.engine.brokers.redis.journal import RedisJournal
     from qtool.engine.brokers.redis.store import Store
     from qtool.engine.job import Job, Lease, Report, Settlement
-
-AT_ONCE = 512
-"""Settlements, leases or reports in one script: nothing holds the server for long."""
+    from qtool.engine.states import State
 
 LOOKS = 64
 """Times that one claim goes on where it found only what may not start."""
@@ -53,10 +53,9 @@ class RedisBroker:
         self._restorer = Restorer(store)
         self._discovery = Discovery(store)
         self._rescuer = Rescuer(store, self._follower, self.settle)
-        self._turn = 0
+        self._claims = Claims(store, self._follower)
+        self._ends = Ends(store, self._follower)
         self._tidy_at = 0.0
-        self._doubtful: list[tuple[str, str]] = []
-        """Claims that may have been carried out though no answer came: worker and token."""
         self._compared: dict[str, int] = {}
         """How many connections had been made when what stands as a worker's was last known to be what it holds."""
 
@@ -74,38 +73,32 @@ class RedisBroker:
     def claim(self, worker: str, queues: Sequence[str], count: int, lease: float = LEASE_SECONDS) -> list[Lease]:
         if count <= 0:
             return []
-        self._undo_doubtful()
         self.belfry.serve(queues)
-        self._turn += 1
-        token = str(int.from_bytes(os.urandom(8), "big") >> 1)
-        taken: list[Lease] = []
-        tick = self._store.tick()
-        for _ in range(LOOKS):
-            asked = (worker, queues, count - len(taken), lease, token, self._turn, tick, self._store.up())
+        asked = self._claims.asked(worker, queues, count, lease)
+        return self._rest(asked, [])
+
+    def _rest(self, asked: Asked, taken: list[Lease], looks: int = LOOKS) -> list[Lease]:
+        """What was taken, and what else is there."""
+        for _ in range(looks):
             try:
-                more, packed, *messages = self._store.call("claim", *asked)
+                answer = self._store.call("claim", *asked.arguments(self._store, len(taken)))
             except BrokerError:
-                self._doubtful.append((worker, token))
+                self._claims.doubt(asked)
                 raise
-            found = leases_of(packed, messages, int(token))
-            if found.unreadable:
-                self._park(found)
-            taken += found.leases
-            self._follower.note(found.messages)
-            if not more or len(taken) >= count:
+            more, leases = self._claims.taken(asked, answer)
+            taken += leases
+            if not more or len(taken) >= asked.count:
                 break
         return taken
 
-    def _undo_doubtful(self) -> None:
-        """Give back what was claimed without our having learned of it: as our own it would never be rescued."""
-        while self._doubtful:
-            worker, token = self._doubtful[-1]
-            self._store.call("back", False, worker, token, False)
-            self._doubtful.pop()
+    def pipeline(self) -> RedisPipeline:
+        """See :attr:`qtool.engine.broker.Adapter.pipeline`."""
 
-    def _park(self, found: Claimed) -> None:
-        """What only now turned out to be unreadable ends as such; its message is kept."""
-        self._store.call("park", [(lease.id, str(lease.token), why) for lease, why in found.unreadable])
+        def go_on(asked: Asked, answer: Sequence[Any]) -> list[Lease]:
+            more, leases = self._claims.taken(asked, answer)
+            return self._rest(asked, leases, LOOKS - 1) if more and len(leases) < asked.count else leases
+
+        return RedisPipeline(self._store, self._claims, self._ends, self.belfry, go_on)
 
     def opens_at(self, queues: Sequence[str]) -> float | None:
         store = self._store
@@ -115,35 +108,15 @@ class RedisBroker:
     def settle(self, settlements: Sequence[Settlement]) -> list[State | None]:
         states: list[State | None] = []
         for first in range(0, len(settlements), AT_ONCE):
-            some = settlements[first : first + AT_ONCE]
-            raw: list[bytes] = []
-            again = self._anew(some)
-            followed = self._follower.follow(some)
-            ends = [ending(each, raw, again.get(each.settlement.lease.id)) for each in followed]
-            answer = self._store.call("settle", ends, raw=raw)
-            self._follower.settled(some)
-            if answer:
-                states += [_STATES[state] if state is not None else None for state in answer]
-            else:
-                # What could not be sent on has made a failure of a success.
-                states += [each.settlement.state for each in followed]
+            said = self._ends.said(settlements[first : first + AT_ONCE])
+            states += self._ends.stood(said, self._store.call("settle", said.rows, raw=said.raw))
         return states
-
-    def _anew(self, settlements: Sequence[Settlement]) -> dict[str, str | None]:
-        """The messages of those that are tried again, by id. They run: nobody else writes them meanwhile."""
-        retried = [each for each in settlements if goes_out_again(each)]
-        if not retried:
-            return {}
-        store = self._store
-        with store.translated():
-            found: Any = store.client.mget([store.layout.messages + each.lease.id for each in retried])
-        return {each.lease.id: anew(each, message) for each, message in zip(retried, found, strict=True)}
 
     # --- while it runs -------------------------------------------------------------------------------
 
     def extend(self, worker: WorkerInfo, leases: Sequence[Lease], seconds: float = LEASE_SECONDS) -> Renewal:
         self._store.recognise()
-        self._undo_doubtful()
+        self._claims.undo_doubtful()
         info = msgspec.json.encode({name: getattr(worker, name) for name in WorkerInfo.__slots__}).decode()
         lost: set[str] = set()
         cancelled: set[str] = set()
@@ -232,8 +205,3 @@ class RedisBroker:
     def leave(self, worker: str) -> None:
         self._store.call("back", False, worker, False, True)
         self._compared.pop(worker, None)
-
-
-_STATES = {str(state).encode(): state for state in State}
-
-assert str(Event.LEASE_LOST) == "lease lost", "settle.lua knows it by that name"

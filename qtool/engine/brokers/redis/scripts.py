@@ -62,7 +62,7 @@ class Scripts:
 
         Lua's MessagePack knows no bytes: those that are no text go as ``raw``, and the script counts them off.
         """
-        return self.run(name, (), self._packed(now, arguments, raw))
+        return self.run(name, (), self.packed(now, arguments, raw))
 
     def stream(self, name: str, calls: Iterable[Call]) -> Generator[Any]:
         """Run a script as often as there are ``calls``: the next is made while the server works on the last.
@@ -88,7 +88,7 @@ class Scripts:
         try:
             while trouble is None:
                 try:
-                    arguments = self._packed(*next(making))
+                    arguments = self.packed(*next(making))
                 except StopIteration:
                     break
                 except BaseException as error:  # noqa: BLE001 - raised below, once what was sent is answered
@@ -109,7 +109,8 @@ class Scripts:
         if trouble is not None:
             raise trouble
 
-    def _packed(self, now: float, arguments: Sequence[Any], raw: Sequence[bytes]) -> tuple[Any, ...]:
+    def packed(self, now: float, arguments: Sequence[Any], raw: Sequence[bytes]) -> tuple[Any, ...]:
+        """What a script is called with: see :meth:`call`."""
         return encode([now, to_text(now), spans(now), *arguments]), self._prefix, self._same, *raw
 
     def run(self, name: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:

@@ -58,6 +58,13 @@ class Store:
             except UnicodeEncodeError as error:
                 raise _bad_text(error) from None
 
+    def packed(self, *arguments: Any, raw: Sequence[bytes] = ()) -> tuple[Any, ...]:
+        """What a script that moves jobs is called with, now. Raises BadName."""
+        try:
+            return self.scripts.packed(self.clock.now(), arguments, raw)
+        except UnicodeEncodeError as error:
+            raise _bad_text(error) from None
+
     def stream(self, name: str, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a script again and again: :meth:`.Scripts.stream`. Raises BrokerError and its kin."""
         answers = self.scripts.stream(name, calls)
