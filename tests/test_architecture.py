@@ -88,9 +88,31 @@ def test_the_way_of_enqueue_is_light() -> None:
 
 # --- sizes -------------------------------------------------------------------------------------------
 
-MODULE_LINES, CLASS_LINES, FUNCTION_LINES = 500, 300, 70
-SCREEN_CLASS_LINES = 200
-"""A widget inherits hundreds of names already: what it adds has to be seen at once."""
+MODULE_LINES, CLASS_LINES, FUNCTION_LINES = 500, 200, 70
+LONG_CLASSES = {
+    "engine.brokers.memory.broker.MemoryBroker": (225, "a verb of the contract each; the others are held to it whole"),
+    "engine.brokers.redis.layout.Layout": (
+        210,
+        "names of keys, each with a sentence on what stands there; it does nothing",
+    ),
+    "engine.brokers.sqlite.moves.SqliteBroker": (215, "a verb of the contract each, with its transaction"),
+    "engine.brokers.sqlite.store.Store": (
+        215,
+        "one connection from its opening to its end: what each step may rely on",
+    ),
+    "engine.celery.signatures.Sender": (
+        205,
+        "the kinds of canvas contain each other, so their methods call each other",
+    ),
+    "engine.filter.parser._Parser": (300, "a method for each rule of the grammar, around one cursor"),
+    "engine.worker.children.Children": (290, "the events of a process's life, which all change the one list of them"),
+    "engine.worker.claimer.Claimer": (230, "from a claim to a start or back: where a lease may not be in two places"),
+    "engine.worker.commands.Commands": (215, "the events of a command's life, as Children's of a process's"),
+    "engine.worker.outbox.Outbox": (225, "every outcome is in one of its counts in the end, so they are kept together"),
+    "engine.worker.supervisor.Worker": (220, "puts the parts together and turns them; decides nothing itself"),
+    "output.Output": (235, "the formats of stdout and stderr share what is a terminal, a colour, a width"),
+}
+"""Classes that may be longer, how long, and why they are one."""
 
 
 @cache
@@ -113,10 +135,20 @@ SOURCES = sorted((ROOT / "qtool").rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_nothing_grows_too_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MODULE_LINES
-    class_lines = SCREEN_CLASS_LINES if path.is_relative_to(ROOT / "qtool" / "tui") else CLASS_LINES
+    module = ".".join(path.relative_to(ROOT / "qtool").with_suffix("").parts)
     for node, name, lines in definitions(path):
-        limit = class_lines if isinstance(node, ast.ClassDef) else FUNCTION_LINES
-        assert lines <= limit, f"{name} has {lines} lines"
+        limit = LONG_CLASSES.get(f"{module}.{name}", (CLASS_LINES,))[0]
+        assert lines <= (limit if isinstance(node, ast.ClassDef) else FUNCTION_LINES), f"{name} has {lines} lines"
+
+
+def test_a_class_that_may_be_long_still_is() -> None:
+    long = {
+        ".".join([*path.relative_to(ROOT / "qtool").with_suffix("").parts, name])
+        for path in SOURCES
+        for node, name, lines in definitions(path)
+        if isinstance(node, ast.ClassDef) and lines > CLASS_LINES
+    }
+    assert long == set(LONG_CLASSES)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
@@ -131,11 +163,11 @@ def test_every_command_is_a_module_and_every_module_a_command() -> None:
 
 
 def own_protocols() -> list[Any]:
-    from qtool.engine import broker, freight
+    from qtool.engine import broker, freight, pipeline
 
     return [
         each
-        for seam in (broker, freight)
+        for seam in (broker, freight, pipeline)
         for each in vars(seam).values()
         if getattr(each, "_is_protocol", False) and each.__module__ == seam.__name__
     ]
@@ -143,6 +175,8 @@ def own_protocols() -> list[Any]:
 
 def test_a_seam_has_ten_methods_at_most() -> None:
     found = own_protocols()
-    assert {"Broker", "Operator", "Inspector", "ResultStore", "Journal", "Freight"} <= {each.__name__ for each in found}
+    assert {"Broker", "Operator", "Inspector", "ResultStore", "Journal", "Freight", "Pipeline"} <= {
+        each.__name__ for each in found
+    }
     for protocol in found:
         assert len([name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"]) <= 10

@@ -2,7 +2,8 @@
 
 ``Broker`` moves jobs, ``Operator`` changes what stands, ``Inspector`` looks without moving, ``ResultStore`` keeps ends
 and output, ``Journal`` what people write down, and ``Freight`` (:mod:`qtool.engine.freight`) takes jobs out of a store
-and into another. An adapter offers them in one :class:`Adapter`; they differ by :class:`Capabilities`, data that
+and into another. :class:`.Pipeline` has a broker on a network claim and settle without a wait for each answer. An
+adapter offers them in one :class:`Adapter`; they differ by :class:`Capabilities`, data that
 callers branch on. Every adapter raises only :class:`~qtool.errors.QtoolError`.
 """
 
@@ -53,8 +54,7 @@ class Capabilities(Value, kw_only=True):
     """What happens to its jobs and is not recorded anywhere, in a sentence; None where everything is."""
     weakened: Mapping[int, str] = MappingProxyType({})
     hazards: Sequence[str] = ()
-    """What is set up so that jobs can be lost, and what to do about it: sentences for who runs the broker.
-    Looking may ask the broker, and raise BrokerError."""
+    """Sentences on what is set up so that jobs can be lost, and what to do. Looking may ask the broker: BrokerError."""
     others: Sequence[str] = ()
     """Queues that other programs send jobs to, as far as is known; to look may ask the broker, as with ``hazards``."""
 

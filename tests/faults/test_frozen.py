@@ -163,8 +163,8 @@ def test_what_a_stuck_claim_brings_home_too_late_is_not_started(shop: Shop, kind
 def test_workers_that_freeze_at_any_moment_leave_one_outcome_for_each_job(shop: Shop, who: str) -> None:
     draw = random.Random(f"{SEED} {who}")
     now = time.time()
-    jobs = [shop.add("tests.faults.spells.spell", draw.choice((0.0, 0.01, 0.3))) for _ in range(300)]
-    jobs += [shop.command("sleep", draw.choice(("0", "0.05", "0.3"))) for _ in range(40)]
+    jobs = [shop.add("tests.faults.spells.spell", draw.choice((0.0, 0.01, 0.3))) for _ in range(160)]
+    jobs += [shop.command("sleep", draw.choice(("0", "0.05", "0.3"))) for _ in range(20)]
     workers = [hire(shop, slots=2) for _ in range(2)]
     eventually(lambda: len(shop.adapter.inspector.snapshot().workers) == 2)
     while shop.count(State.READY) > 20:

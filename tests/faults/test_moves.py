@@ -156,7 +156,7 @@ def judge(run: Shuttle, effects: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_moves_are_killed_between_two_files(tmp_path: Path) -> None:
-    shuttle((f"sqlite://{tmp_path}/a.db", f"sqlite://{tmp_path}/b.db"), tmp_path, strikes=8)
+    shuttle((f"sqlite://{tmp_path}/a.db", f"sqlite://{tmp_path}/b.db"), tmp_path, strikes=3)
 
 
 @pytest.mark.soak
@@ -169,7 +169,7 @@ def test_many_moves_are_killed_between_two_files(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_moves_are_killed_between_a_file_and_redis(tmp_path: Path, redis_url: str) -> None:
-    shuttle((f"sqlite://{tmp_path}/a.db", redis_url), tmp_path, strikes=8)
+    shuttle((f"sqlite://{tmp_path}/a.db", redis_url), tmp_path, strikes=3)
 
 
 @pytest.mark.soak
