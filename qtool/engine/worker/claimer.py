@@ -130,13 +130,14 @@ class Claimer:
         """Claim what can start now or soon, and hand it out."""
         pool, commands, slots = self._pool, self._commands, self._size.now
         if not (self.closed or self.paused or self.dry) and now >= self._health.retry_at and pool.serves:
-            window = slots * (1 + self._read_ahead.ahead)
+            # Where answers are not waited for, the next helping is under way while the last one is worked on.
+            ahead = self._read_ahead.ahead * (1 + self.pipeline.depth) // 2
+            window = slots * (1 + ahead)
             asked = sum([want for want, _, _ in self._asked])
             held = pool.held + pool.waiting + commands.active + len(self.waiting) + asked
             want = window - held
             if self._options.max_jobs is not None:
                 want = min(want, self._options.max_jobs - self.claimed - asked)
-            # Where answers are not waited for, small helpings keep both sides at work.
             if want > 0 and (want * 2 * self.pipeline.depth >= window or held < slots):
                 self._claim(want)
         if self.waiting or pool.waiting:

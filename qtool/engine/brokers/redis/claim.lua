@@ -12,7 +12,8 @@ end
 local limits = load_limits(tick, up)
 local stretch = AT_ONCE
 local started, answer = {}, {false, false}
-local lease_end = text(now + lease)
+-- Whole seconds: to read a score with a fraction takes the server longer than to keep it.
+local lease_end = string.format('%.0f', math.ceil(now + lease))
 local unacked, index = batch('HSET', P .. 'unacked'), batch('ZADD', P .. 'unacked_index')
 local running = batch('ZADD', Q .. 'in:running')
 local waits, number_started = {}, {}

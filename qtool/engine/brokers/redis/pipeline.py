@@ -6,12 +6,15 @@ Where each is waited for, the server is idle while the worker hands out, and the
 from __future__ import annotations
 
 import selectors
+import socket
+import ssl
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import hiredis
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import NoScriptError
+from redis.exceptions import InvalidResponse, NoScriptError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from qtool.engine.brokers.redis.scripts import script
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
 
 AT_ONCE = 512
 """Settlements, leases or reports in one script: nothing holds the server for long."""
+
+PIECE = 256 * 1024
+"""Bytes that are taken in at once."""
+
+AHEAD = 4 * 1024 * 1024
+"""Bytes that may be under way to a server that is at work, as far as the system allows: whoever sends goes on."""
 
 _NOTHING_YET = object()
 
@@ -110,6 +119,7 @@ class RedisPipeline:
         # A descriptor that stays the same when the connection has to be made anew.
         self._selector = selectors.DefaultSelector()
         self._connection: Any = None
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING_YET)
         self._coming: deque[Coming] = deque()
 
     def fileno(self) -> int:
@@ -161,15 +171,35 @@ class RedisPipeline:
         self._selector.close()
 
     def _read(self) -> Any:
-        """The next answer, if something of it has come. Raises redis-py's errors; hangs up if none can follow it."""
+        """The next answer, if all of it has come. Raises redis-py's errors; hangs up if none can follow it."""
         try:
-            return self._connection.read_response() if self._connection.can_read(0) else _NOTHING_YET
-        except NoScriptError:
-            first = self._coming[0]
-            return self._store.scripts.run(first.name, (), first.arguments)
-        except (LostConnection, NoAnswer, OSError):
+            while (answer := self._reader.gets()) is _NOTHING_YET or isinstance(answer, hiredis.PushNotification):
+                if answer is _NOTHING_YET and not self._hear():
+                    return answer
+        except (LostConnection, InvalidResponse, OSError):
             self._hang_up()
             raise
+        if isinstance(answer, NoScriptError):
+            first = self._coming[0]
+            return self._store.scripts.run(first.name, (), first.arguments)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _hear(self) -> bool:
+        """Take in a piece, if one has come; a long answer comes in several, and what is next is worked on meanwhile."""
+        sock = self._connection._sock
+        sock.settimeout(0)
+        try:
+            piece = sock.recv(PIECE)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            return False
+        finally:
+            sock.settimeout(self._store.place.timeout)
+        if not piece:
+            raise LostConnection("Connection closed by server.")
+        self._reader.feed(piece)
+        return True
 
     def _ask(
         self,
@@ -200,8 +230,11 @@ class RedisPipeline:
         with self._store.translated():
             connection: Any = self._store.client.connection_pool.make_connection()
             connection.connect()
-        # redis-py has no way to wait for its connection with others.
+        # redis-py has no way to wait for its connection with others, nor to read what there is of an answer.
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
         self._selector.register(connection._sock, selectors.EVENT_READ)
+        said: Any = connection._parser.parse_error
+        self._reader = hiredis.Reader(InvalidResponse, said, notEnoughData=_NOTHING_YET)
         self._connection = connection
 
     def _hang_up(self) -> None:
