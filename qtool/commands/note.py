@@ -11,7 +11,8 @@ from qtool.options import Common
 from qtool.views.notes import NOTES, NoteRow
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import Adapter, Note
+    from qtool.engine.broker import Adapter
+    from qtool.engine.journal import Note
 
 ROW = NoteRow
 EXAMPLES = """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from qtool.engine.freight import Freight
 from qtool.engine.job import Attempt, Chunk, Job, JobInfo, Lease, Report, Result, Settlement
+from qtool.engine.journal import Journal
 from qtool.engine.pipeline import Pipeline
 from qtool.engine.remote import Remote
 from qtool.engine.states import State
@@ -436,38 +437,6 @@ class ResultStore(Protocol):
 
     def output(self, id: str, *, attempt: int | None = None, after: int = 0) -> list[Chunk]:
         """Captured output of an attempt (the last by default) from byte ``after`` on; a gap is where it was cut."""
-        ...
-
-
-# --- Journal -----------------------------------------------------------------------------------------
-
-NOTES = 1000
-"""How many notes are listed unless somebody asks for more."""
-
-
-class Note(Value):
-    """What somebody wrote down about a moment."""
-
-    id: int
-    """Never given twice."""
-    at: float
-    text: str
-    """One line; as it was written, so that whoever shows it makes it harmless."""
-
-
-class Journal(Protocol):
-    """Keeps what people write down about a moment, as long as the history is kept."""
-
-    def note(self, text: str, at: float | None = None) -> Note:
-        """Write it down for this time, or for now. Raises BadName (:func:`qtool.engine.notes.check_note`)."""
-        ...
-
-    def notes(self, since: float, until: float, *, limit: int = NOTES) -> list[Note]:
-        """The newest ``limit`` of those from ``since`` until before ``until``; oldest first."""
-        ...
-
-    def forget(self, id: int) -> Note | None:
-        """Take a note back: what it was, None if there is no such note."""
         ...
 
 

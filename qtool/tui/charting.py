@@ -12,7 +12,8 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Bucket, Latency, Note
+from qtool.engine.broker import Bucket, Latency
+from qtool.engine.journal import Note
 from qtool.engine.times import format_duration
 from qtool.engine.value import Value
 from qtool.output import clean

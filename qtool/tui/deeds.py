@@ -21,9 +21,10 @@ from qtool.options import any_of
 from qtool.verbs import CANCEL, DELETE, KILL, MOVE, PAGE, RETRY, by_filter, jobs, matching
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import Inspector, Note
+    from qtool.engine.broker import Inspector
     from qtool.engine.filter import Filter
     from qtool.engine.job import JobInfo
+    from qtool.engine.journal import Note
     from qtool.tui.targets import Targets
     from qtool.verbs import Verb
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Adapter, Bucket, Note
+from qtool.engine.broker import Adapter, Bucket
+from qtool.engine.journal import Note
 from qtool.engine.times import format_time
 from qtool.engine.value import Value
 from qtool.options import any_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import Note
 from qtool.engine.filter import Filter
 from qtool.engine.job import JobInfo
+from qtool.engine.journal import Note
 from qtool.engine.states import State
 from qtool.engine.value import Value
 from qtool.views.text import short

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from qtool.engine.broker import Note
+from qtool.engine.journal import Note
 from qtool.tables import Column, Table
 from qtool.views.text import ago, always, sure_moment
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qtool.engine.broker import Note
+from qtool.engine.journal import Note
 from qtool.engine.notes import LONGEST, NOTES_KEEP
 from qtool.errors import BadName
 

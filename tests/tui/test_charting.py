@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from qtool.engine.broker import Bucket, Latency, Note
+from qtool.engine.broker import Bucket, Latency
+from qtool.engine.journal import Note
 from qtool.tui.braille import ACROSS, LEVELS, Raster, Trace, height
 from qtool.tui.charting import GUTTER, LEAST, Line, Sheet, _shared_out, column_at, columns_in, draw, readout
 from qtool.tui.timeline import STEPS, Window, newest

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtool.engine.broker import Bucket, Note
 from qtool.engine.filter import parse
+from qtool.engine.journal import Note
 from qtool.engine.rollup import HISTORY_KEEP, THINNING, Tally, gather, thin
 from qtool.errors import BrokerUnreachable
 from qtool.tui.lens import Lens, answer
@@ -30,6 +30,8 @@ from qtool.tui.timeline import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from qtool.engine.broker import Bucket
 
 NOW = 1_767_225_600.0 + 4321
 DAY = 86400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtool.engine.broker import Renewal
 from qtool.engine.worker.health import firmly
 from qtool.engine.worker.runs import Why
 from qtool.errors import BrokerError
@@ -114,9 +115,12 @@ class Leases:
         self._claimer.paused = False
         if self._floor.outbox.empty:
             self._health.answered()
-        if renewal.lost or renewal.cancelled or renewal.killed:
+        # What is being settled is not ours any more once that is done, and its answer says whether it was.
+        lost = renewal.lost - self._floor.outbox.sent()
+        if lost or renewal.cancelled or renewal.killed:
+            renewal = Renewal(lost, renewal.cancelled, renewal.killed, renewal.slots)
             self._claimer.withdraw(renewal)
-        for ids, why in ((renewal.lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
+        for ids, why in ((lost, Why.LOST), (renewal.cancelled, Why.CANCEL)):
             if ids:
                 self._runners.stop_jobs(ids, why)
         if renewal.killed:
@@ -126,8 +130,7 @@ class Leases:
         return True
 
     def _held(self) -> list[Lease]:
-        ended = [settlement.lease for settlement in self._floor.outbox.waiting]
-        return [*self._runners.leases(), *self._claimer.waiting, *ended]
+        return [*self._runners.leases(), *self._claimer.waiting, *self._floor.outbox.leases()]
 
     def _doubt(self, started: float) -> None:
         """A try that began at ``started`` has failed: stop everything if the leases may run out before another can.

@@ -141,6 +141,17 @@ class Outbox:
         """Whether everything that ended is stored."""
         return not self.waiting and not self._underway
 
+    def leases(self) -> list[Lease]:
+        """Those of everything that ended and is not known to be stored."""
+        return [settlement.lease for batch in (*self._sent(), self.waiting) for settlement in batch]
+
+    def sent(self) -> set[str]:
+        """The ids of the jobs whose outcomes were sent, and are not known to be stored."""
+        return {settlement.lease.id for batch in self._sent() for settlement in batch}
+
+    def _sent(self) -> list[list[Settlement]]:
+        return [batch for batch, _ in self._underway]
+
     @property
     def underway(self) -> int:
         """Batches that were sent and are not known to be stored."""
@@ -279,7 +290,7 @@ class Outbox:
             late=self.late,
             running=running,
             seconds=self._clock.monotonic() - self._started,
-            abandoned=len(self.waiting) + sum(len(batch) for batch, _ in self._underway),
+            abandoned=len(self.leases()),
         )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from qtool.engine.broker import Note
+    from qtool.engine.journal import Note
     from qtool.tui.poller import Answer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import NOTES, Note
+from qtool.engine.journal import NOTES, Note
 from qtool.engine.notes import check_note
 
 if TYPE_CHECKING:

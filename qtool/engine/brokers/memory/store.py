@@ -18,8 +18,9 @@ from qtool.engine.rollup import Tally, floor_to, thin
 from qtool.engine.states import FINAL, PENDING, Event, Reason, State, allowed
 
 if TYPE_CHECKING:
-    from qtool.engine.broker import Note, WorkerInfo
+    from qtool.engine.broker import WorkerInfo
     from qtool.engine.clock import Clock
+    from qtool.engine.journal import Note
     from qtool.engine.policy import Retention
 
 COUNTER: dict[State, str] = {

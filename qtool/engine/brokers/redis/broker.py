@@ -146,7 +146,8 @@ class RedisBroker:
         """
         connections = self._store.connections
         if connections != self._compared.get(worker, connections):
-            self._store.call("disown", worker, [(lease.id, str(lease.token)) for lease in leases])
+            claims = [(lease.id, str(lease.token)) for lease in leases]
+            self._store.call("disown", worker, claims, [*self._claims.underway])
         self._compared[worker] = connections
 
     def report(self, reports: Sequence[Report]) -> None:

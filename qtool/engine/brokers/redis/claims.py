@@ -40,6 +40,8 @@ class Claims:
         self._store = store
         self._follower = follower
         self._turn = 0
+        self.underway: set[str] = set()
+        """The tokens of those that a pipeline has asked for and not handed on yet."""
         self._doubtful: list[Asked] = []
         """Those that may have been carried out though no answer came."""
 

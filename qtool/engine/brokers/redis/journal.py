@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from qtool.engine.broker import NOTES, Note
+from qtool.engine.journal import NOTES, Note
 from qtool.engine.notes import NOTES_KEEP, check_note
 
 if TYPE_CHECKING:

@@ -128,13 +128,19 @@ class RedisPipeline:
     def claim(self, worker: str, queues: Sequence[str], count: int, lease: float) -> Coming:
         self._belfry.serve(queues)
         asked = self._claims.asked(worker, queues, count, lease)
-        return self._ask(
-            "claim",
-            asked.arguments(self._store),
-            (),
-            lambda answer: self._go_on(asked, answer),
-            lambda: self._claims.doubt(asked),
-        )
+        arguments = asked.arguments(self._store)
+        underway, token = self._claims.underway, str(asked.token)
+
+        def taken(answer: Sequence[Any]) -> list[Lease]:
+            underway.discard(token)
+            return self._go_on(asked, answer)
+
+        def failed() -> None:
+            underway.discard(token)
+            self._claims.doubt(asked)
+
+        underway.add(token)
+        return self._ask("claim", arguments, (), taken, failed)
 
     def settle(self, settlements: Sequence[Settlement]) -> Several:
         parts = [settlements[first : first + AT_ONCE] for first in range(0, len(settlements), AT_ONCE)]
@@ -212,9 +218,9 @@ class RedisPipeline:
         store = self._store
         packed = store.packed(*arguments, raw=raw)
         coming = Coming(name, packed, store.clock.monotonic(), make, failed)
-        if self._connection is None:
-            self._connect()
         try:
+            if self._connection is None:
+                self._connect()
             with store.translated():
                 self._connection.send_command("EVALSHA", script(name)[0], 0, *packed, check_health=False)
         except BrokerError as error:
