@@ -108,7 +108,7 @@ LONG_CLASSES = {
     "engine.worker.children.Children": (290, "the events of a process's life, which all change the one list of them"),
     "engine.worker.claimer.Claimer": (235, "from a claim to a start or back: where a lease may not be in two places"),
     "engine.worker.commands.Commands": (215, "the events of a command's life, as Children's of a process's"),
-    "engine.worker.outbox.Outbox": (240, "every outcome is in one of its counts in the end, so they are kept together"),
+    "engine.worker.outbox.Outbox": (250, "every outcome is in one of its counts in the end, so they are kept together"),
     "engine.worker.supervisor.Worker": (255, "puts the parts together and turns them; decides nothing itself"),
     "output.Output": (235, "the formats of stdout and stderr share what is a terminal, a colour, a width"),
 }
