@@ -36,7 +36,7 @@ def fleet(
 @pytest.fixture(scope="module")
 def node(fleet: Fleet) -> str:
     """The name of the worker."""
-    ((found, _),) = (reply.popitem() for reply in until(lambda: fleet.app.control.ping(timeout=0.5)))
+    ((found, _),) = (reply.popitem() for reply in until(lambda: fleet.app.control.ping(timeout=2)))
     return str(found)
 
 
