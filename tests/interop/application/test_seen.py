@@ -36,8 +36,11 @@ def fleet(
 @pytest.fixture(scope="module")
 def node(fleet: Fleet) -> str:
     """The name of the worker."""
-    ((found, _),) = (reply.popitem() for reply in until(lambda: fleet.app.control.ping(timeout=2)))
-    return str(found)
+    # Nothing is said to it before it hears: both makes pass over an empty message.
+    channel = f"/{fleet.url.rpartition('/')[2]}.celery.pidbox"
+    until(lambda: fleet.redis.publish(channel, ""))
+    (reply,) = fleet.app.control.broadcast("ping", reply=True, limit=1, timeout=WITHIN)
+    return str(next(iter(reply)))
 
 
 @pytest.fixture(scope="module")
