@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from qtool.engine.tasks import Task
 from qtool.errors import NotSerialisable, PayloadTooLarge, ReadOnlyContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Unpack
 
     from qtool.config import Route, Settings
@@ -103,17 +104,24 @@ class Client:
         make = _Maker(task, options, self._settings, self._clock)
         batch: Batch[Any] = Batch(self.adapter)
         source = iter(calls)
-        broker = self.adapter(write=True).broker
+        adapter = self.adapter(write=True)
+        latest: list[Job] = []
+
+        def batches() -> Iterator[list[Job]]:
+            nonlocal latest
+            while latest := make.batch(list(islice(source, BATCH))):
+                yield latest
+
+        stream = adapter.stream or partial(map, adapter.broker.enqueue)
         try:
-            while jobs := make.batch(list(islice(source, BATCH))):
-                try:
-                    batch.add(broker.enqueue(jobs).ids)
-                except (NotSerialisable, PayloadTooLarge):
-                    _blame(jobs, len(batch))
-                    raise
+            for receipt in stream(batches()):
+                batch.add(receipt.ids)
         except Exception as error:
-            error.add_note(f"{len(batch)} jobs were enqueued before this.")
-            raise
+            blamed = _blamed(latest, len(batch), error)
+            blamed.add_note(f"{len(batch)} jobs were enqueued before this.")
+            if blamed is error:
+                raise
+            raise blamed from None
         return batch
 
     def apply(
@@ -303,12 +311,14 @@ def _key(key: Key, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | No
     return None if made is None else check_key(made, "key")
 
 
-def _blame(jobs: list[Job], before: int) -> None:
-    """Raise for the first job of a refused batch that cannot be written, saying which item it was."""
-    from qtool.engine.codec import encode_body
+def _blamed(jobs: list[Job], before: int, error: Exception) -> Exception:
+    """The error for the first job of a refused batch that cannot be written, saying which item it was; or the same."""
+    if isinstance(error, NotSerialisable | PayloadTooLarge):
+        from qtool.engine.codec import encode_body
 
-    for number, job in enumerate(jobs, before):
-        try:
-            encode_body(job.args, job.kwargs)
-        except NotSerialisable as error:
-            raise NotSerialisable(what=f"Item {number}", why=error.data["why"]) from None
+        for number, job in enumerate(jobs, before):
+            try:
+                encode_body(job.args, job.kwargs)
+            except NotSerialisable as refused:
+                return NotSerialisable(what=f"Item {number}", why=refused.data["why"])
+    return error

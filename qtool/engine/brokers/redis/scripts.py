@@ -70,7 +70,8 @@ class Scripts:
         What each returns, in order; what was sent is answered before an error in the making of the next is raised.
         Raises redis-py's errors: then the call that has had no answer may have been carried out.
         """
-        digest, _ = script(name)
+        # What the server does not know is sent again on its own, and would come in after what follows it.
+        digest = self._loaded(name)
         pool = self._client.connection_pool
         connection: Any = pool.get_connection()
         sent: deque[tuple[Any, ...]] = deque()
@@ -108,6 +109,14 @@ class Scripts:
             pool.release(connection)
         if trouble is not None:
             raise trouble
+
+    def _loaded(self, name: str) -> str:
+        """The hash of a script that the server knows from now on."""
+        digest, text = script(name)
+        execute: Callable[..., Any] = self._client.execute_command
+        if not execute("SCRIPT EXISTS", digest)[0]:
+            execute("SCRIPT LOAD", text)
+        return digest
 
     def packed(self, now: float, arguments: Sequence[Any], raw: Sequence[bytes]) -> tuple[Any, ...]:
         """What a script is called with: see :meth:`call`."""

@@ -67,17 +67,28 @@ class Store:
 
     def stream(self, name: str, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a script again and again: :meth:`.Scripts.stream`. Raises BrokerError and its kin."""
-        answers = self.scripts.stream(name, calls)
+        trouble: list[BaseException] = []
+
+        def ours() -> Iterator[Call]:
+            # Errors of whoever makes the calls are not the server's.
+            try:
+                yield from calls
+            except BaseException as error:  # noqa: BLE001 - raised below, once what was sent is answered
+                trouble.append(error)
+
+        answers = self.scripts.stream(name, ours())
         with closing(answers):
             while True:
                 with self.translated():
                     try:
                         answer = next(answers)
                     except StopIteration:
-                        return
+                        break
                     except UnicodeEncodeError as error:
                         raise _bad_text(error) from None
                 yield answer
+        if trouble:
+            raise trouble[0]
 
     # --- what the server is asked once ---------------------------------------------------------------
 
