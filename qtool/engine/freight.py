@@ -20,7 +20,8 @@ import json
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtool.engine.job import Attempt, Chunk, Failure
+from qtool.engine.codec import decode_body, decode_options
+from qtool.engine.job import Attempt, Chunk, Failure, Job
 from qtool.engine.states import FINAL, Event, Reason, State
 from qtool.engine.value import Value
 
@@ -78,6 +79,28 @@ class Parcel(Value, kw_only=True):
     def at(self) -> str:
         """The queue that it belongs into at the destination."""
         return self.queue if self.into is None else self.into
+
+    def job(self, queue: str, run_at: float | None = None) -> Job:
+        """The job as one that is sent into a queue. Raises Undecodable."""
+        args, kwargs = decode_body(self.body)
+        policy, tags, parents = decode_options(self.options)
+        return Job(
+            id=self.id,
+            task=self.task,
+            args=args,
+            kwargs=kwargs,
+            queue=queue,
+            priority=self.priority,
+            created_at=self.created_at,
+            run_at=run_at,
+            expires_at=self.expires_at,
+            unique=self.unique,
+            key=self.key,
+            key_limit=self.key_limit,
+            tags=tags,
+            parents=parents,
+            policy=policy,
+        )
 
     @property
     def holds(self) -> str | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from qtool.engine.brokers.memory.store import Row, Store
-from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.freight import (
     BATCH_BYTES,
     MORE_THAN_A_JOB,
@@ -25,7 +24,6 @@ from qtool.engine.freight import (
     key_held,
     stays,
 )
-from qtool.engine.job import Job
 from qtool.engine.states import FINAL, State
 from qtool.errors import MoveSuperseded
 
@@ -222,27 +220,9 @@ def _packed(row: Row, into: str | None) -> Parcel:
 
 def _row(parcel: Parcel, queue: str) -> Row:
     """The row of a parcel, without a key."""
-    args, kwargs = decode_body(parcel.body)
-    policy, tags, parents = decode_options(parcel.options)
-    job = Job(
-        id=parcel.id,
-        task=parcel.task,
-        args=args,
-        kwargs=kwargs,
-        queue=queue,
-        priority=parcel.priority,
-        created_at=parcel.created_at,
-        expires_at=parcel.expires_at,
-        unique=parcel.unique,
-        key=parcel.key,
-        key_limit=parcel.key_limit,
-        tags=tags,
-        parents=parents,
-        policy=policy,
-    )
     row = Row(
         0,
-        job,
+        parcel.job(queue),
         parcel.body,
         parcel.options,
         parcel.state,

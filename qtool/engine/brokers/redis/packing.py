@@ -10,9 +10,8 @@ from qtool.engine.brokers.redis.records import attempt, job_info
 from qtool.engine.brokers.redis.writing import error_text, pieces
 from qtool.engine.celery.message import Message, decode_message, encode_message, reissue
 from qtool.engine.celery.results import decode_result, ended
-from qtool.engine.codec import decode_body, decode_options
 from qtool.engine.freight import Parcel, attempt_said
-from qtool.engine.job import EXEC, Chunk, Job, Lease
+from qtool.engine.job import EXEC, Chunk, Lease
 from qtool.engine.signing import SIGNATURE, Guard, signed
 from qtool.engine.states import FINAL, State
 from qtool.engine.value import Value
@@ -149,26 +148,7 @@ def _message(parcel: Parcel, queue: str, key: str | None, url: str) -> bytes:
     due = parcel.due_at
     if parcel.envelope is not None:
         return reissue(decode_message(parcel.envelope), queue=queue, eta=due)
-    args, kwargs = decode_body(parcel.body)
-    policy, tags, parents = decode_options(parcel.options)
-    job = Job(
-        id=parcel.id,
-        task=parcel.task,
-        args=args,
-        kwargs=kwargs,
-        queue=queue,
-        priority=parcel.priority,
-        created_at=parcel.created_at,
-        run_at=due,
-        expires_at=parcel.expires_at,
-        unique=parcel.unique,
-        key=parcel.key,
-        key_limit=parcel.key_limit,
-        tags=tags,
-        parents=parents,
-        policy=policy,
-    )
-    return encode_message(signed(job, key, url), retries=parcel.failures)
+    return encode_message(signed(parcel.job(queue, due), key, url), retries=parcel.failures)
 
 
 def _meta(parcel: Parcel) -> bytes | None:
