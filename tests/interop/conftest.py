@@ -85,8 +85,12 @@ class Fleet:
         return self._start("qtool", command)
 
     def celery_worker(self, *words: str) -> subprocess.Popen[bytes]:
+        """One that is at work: before it is, nobody knows that its queues are Celery's."""
         command = [sys.executable, "-m", "celery", "-A", "tests.interop.proj", "worker"]
-        return self._start("celery", [*command, "--without-gossip", "--without-mingle", "-l", "INFO", *words])
+        log = self.directory / f"celery-{len(self.processes)}.log"
+        process = self._start("celery", [*command, "--without-gossip", "--without-mingle", "-l", "INFO", *words])
+        until(lambda: " ready." in log.read_text())
+        return process
 
     def _start(self, kind: str, command: list[str]) -> subprocess.Popen[bytes]:
         name = f"{kind}-{len(self.processes)}.log"
