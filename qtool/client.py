@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 BATCH = 1000
 """Jobs to a commit where many are enqueued at once."""
 
+MAKERS = 1000
+"""Tasks whose settled options are kept; a program has fewer, unless it makes their names up."""
+
 
 class Client:
     """Enqueues on one broker. Threads may share it; a forked process opens a connection of its own."""
@@ -42,6 +45,7 @@ class Client:
         self._pid = os.getpid()
         self._inherited: list[Adapter] = []
         self._opening = threading.Lock()
+        self._makers: dict[AnyTask | str, _Maker] = {}
 
     @property
     def url(self) -> str:
@@ -88,9 +92,18 @@ class Client:
 
         Raises TypeError, ValueError and BadName for bad options; NotSerialisable, PayloadTooLarge, BrokerError.
         """
-        job = _Maker(task, options, self._settings, self._clock)(tuple(args), kwargs)
+        job = self._maker(task, options)(tuple(args), kwargs)
         receipt = self.adapter(write=True).broker.enqueue([job])
         return Handle(receipt.ids[0], self.adapter, existing=bool(receipt.existing))
+
+    def _maker(self, task: AnyTask | str, options: SendOptions) -> _Maker:
+        """Kept for what is sent without options, as most jobs are."""
+        make = self._makers.get(task) if not options else None
+        if make is None:
+            make = _Maker(task, options, self._settings, self._clock)
+            if not options and len(self._makers) < MAKERS:
+                self._makers[task] = make
+        return make
 
     def send_many(
         self, task: AnyTask | str, calls: Iterable[tuple[Any, ...]], **options: Unpack[SendOptions]
@@ -101,7 +114,7 @@ class Client:
         """
         if "task_id" in options:
             raise TypeError("task_id names one job, and here are many")
-        make = _Maker(task, options, self._settings, self._clock)
+        make = self._maker(task, options)
         batch: Batch[Any] = Batch(self.adapter)
         source = iter(calls)
         adapter = self.adapter(write=True)
