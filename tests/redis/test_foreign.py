@@ -12,7 +12,8 @@ import pytest
 from qtool.engine.brokers.redis import discovery, open_redis
 from qtool.engine.brokers.redis.discovery import Discovery
 from qtool.engine.filter import parse
-from qtool.engine.job import Policy
+from qtool.engine.ids import new_id
+from qtool.engine.job import Job, Policy
 from qtool.engine.states import Reason, State
 from qtool.errors import AmbiguousJob, UnknownJob
 from tests.redis.conftest import until
@@ -165,6 +166,12 @@ def test_a_worker_of_all_queues_serves_the_default_one_of_clients_that_bound_it_
     assert celery.adapter.broker.claim("w", (), 5) == []
     celery.adapter.broker.maintain()
     assert [lease.id for lease in celery.adapter.broker.claim("w", (), 5)] == [id]
+
+
+def test_qtools_own_jobs_in_the_default_queue_are_nobody_elses(celery: Deployment) -> None:
+    celery.adapter.broker.enqueue([Job(id=new_id(), task="t", queue="celery", created_at=time.time())])
+    celery.adapter.broker.maintain()
+    assert [*celery.adapter.capabilities.others] == []
 
 
 def test_a_message_is_shown_as_a_job(celery: Deployment) -> None:

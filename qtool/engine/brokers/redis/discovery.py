@@ -88,13 +88,16 @@ class Discovery:
             self._missed = known - found
 
     def _default(self) -> set[str]:
-        """Where tasks go by default, if messages lie there. Clients that bound it before the server was emptied (or
-        another took its place) do not bind it again."""
+        """Where tasks go by default, if others' messages lie there. Clients that bound it before the server was emptied
+        (or another took its place) do not bind it again."""
+        layout = self._store.layout
         with self._store.client.pipeline(transaction=False) as pipe:
-            for key in self._store.layout.lists(DEFAULT):
+            for key in layout.lists(DEFAULT):
                 pipe.lindex(key, -1)
-            last = pipe.execute(raise_on_error=False)
-        return {DEFAULT} if any(isinstance(item, bytes) and _is_message(item) for item in last) else set()
+            pipe.sismember(layout.queues, DEFAULT)
+            *last, ours = pipe.execute(raise_on_error=False)
+        theirs = not ours and any(isinstance(item, bytes) and _is_message(item) for item in last)
+        return {DEFAULT} if theirs else set()
 
     def queue_of(self, exchange: str, routing_key: str) -> str:
         """Where a message published so lies: the queue bound there, or, on the default exchange, the key itself."""
