@@ -39,7 +39,7 @@ def command(
     with common.adapter() as adapter:
         (full,) = resolve(adapter.inspector, [id])
         if wait or timeout:
-            (result,) = as_they_end(adapter, [full], timeout=seconds)
+            (result,) = as_they_end(adapter, [full], timeout=seconds, say=out.warn)
         else:
             (found,) = adapter.results.results([full])
             assert found is not None

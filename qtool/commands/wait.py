@@ -81,7 +81,9 @@ def _ends(
     adapter: Adapter, ids: list[str], timeout: float | None, first: bool, out: Output, ended: dict[str, Result]
 ) -> Iterator[EndRow]:
     with out.progress("ended", len(ids)) as progress:
-        for result in as_they_end(adapter, ids, timeout=timeout, tick=lambda: progress.update(len(ended))):
+        for result in as_they_end(
+            adapter, ids, timeout=timeout, tick=lambda: progress.update(len(ended)), say=out.warn
+        ):
             ended[result.id] = result
             yield end_row(result)
             out.flush()

@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from qtool.engine.states import FINAL, State
+from qtool.engine.waiting import Patience
 from qtool.errors import JobFailed, UnknownJob, WaitTimedOut
 
 if TYPE_CHECKING:
@@ -184,17 +186,18 @@ def _results(adapter: Adapter, ids: Sequence[str]) -> list[Result]:
 
 def _ends(adapter: Adapter, ids: Sequence[str], timeout: float | None) -> Iterator[Result]:
     """The result of each job as soon as it and those before it have ended. Raises UnknownJob, WaitTimedOut."""
-    done = yield from _finished(_results(adapter, ids))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    patience = Patience(deadline)
+    done = yield from _finished(patience.ask(partial(_results, adapter, ids)))
     if done == len(ids):
         return
-    deadline = None if timeout is None else time.monotonic() + timeout
     # The bell is hung before the next look, so that nothing that ends in between goes unheard.
     with closing(adapter.broker.listen("finished")) as bell:
         while done < len(ids):
             # A busy broker rings all the time: only the job that is next in turn is looked at.
-            state = _results(adapter, [ids[done]])[0].state
+            state = patience.ask(partial(_results, adapter, [ids[done]]))[0].state
             if state in FINAL:
-                done += yield from _finished(_results(adapter, ids[done:]))
+                done += yield from _finished(patience.ask(partial(_results, adapter, ids[done:])))
                 continue
             left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
             if left <= 0:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from qtool.engine.broker import ASKED_TO_STOP, CANNOT_STOP, LEASE_SECONDS, Change
 from qtool.engine.states import FINAL, State
-from qtool.errors import BrokerError, UnknownJob, WaitTimedOut
+from qtool.errors import BrokerError, BrokerUnreachable, UnknownJob, WaitTimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,42 @@ POLL_SECONDS = 1.0
 PAGE = 500
 """Ids asked for at once."""
 
+OUTAGE = 30.0
+"""Seconds for which a broker that has answered before may be out of reach until a wait is given up."""
+
+AGAIN = 0.2
+"""Seconds between two tries to reach it."""
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Asks a broker again while it is out of reach, once it has answered: a restart or a failover ends no wait."""
+
+    def __init__(self, deadline: float | None, say: Callable[[str], object] = lambda _: None) -> None:
+        """``deadline``: on the monotonic clock; ``say`` is told once of each outage."""
+        self._deadline = math.inf if deadline is None else deadline
+        self._say = say
+        self._answered = False
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """The answer. Raises BrokerUnreachable when the outage lasts, and what ``question`` raises else."""
+        until = min(self._deadline, time.monotonic() + OUTAGE) if self._answered else 0.0
+        told = False
+        while True:
+            try:
+                answer = question()
+            except BrokerUnreachable as error:
+                if time.monotonic() >= until:
+                    raise
+                if not told:
+                    self._say(f"{error} Waiting for it.")
+                told = True
+                time.sleep(AGAIN)
+            else:
+                self._answered = True
+                return answer
+
 
 def as_they_end(
     adapter: Adapter,
@@ -29,12 +67,14 @@ def as_they_end(
     *,
     timeout: float | None = None,
     tick: Callable[[], None] = lambda: None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Result]:
-    """The result of each job as soon as it has one; ``tick`` is called at every look.
+    """The result of each job as soon as it has one; ``tick`` is called at every look, ``say`` tells of an outage.
 
     Raises UnknownJob for an id that is not there, WaitTimedOut after ``timeout`` seconds, BrokerError.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    patience = Patience(deadline, say)
     pending = list(dict.fromkeys(ids))
     bell = adapter.broker.listen("finished")
     try:
@@ -43,7 +83,8 @@ def as_they_end(
             last = None
             for start in range(0, len(pending), PAGE):
                 page = pending[start : start + PAGE]
-                for id, result in zip(page, adapter.results.results(page), strict=True):
+                results = patience.ask(partial(adapter.results.results, page))
+                for id, result in zip(page, results, strict=True):
                     if result is None:
                         raise UnknownJob(id=id)
                     if result.state in FINAL:

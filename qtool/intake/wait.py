@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtool.engine.states import FINAL, Reason, State
-from qtool.engine.waiting import POLL_SECONDS, as_they_end
+from qtool.engine.waiting import POLL_SECONDS, Patience, as_they_end
 from qtool.errors import ExitCode, JobFailed, QtoolError, UnknownJob, WaitTimedOut
 from qtool.output import clean
 
@@ -35,7 +36,7 @@ def wait(
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         with out.progress("ended", len(ids)) as progress:
             ends = []
-            for result in as_they_end(adapter, ids, timeout=left):
+            for result in as_they_end(adapter, ids, timeout=left, say=out.warn):
                 ends.append(result)
                 progress.advance()
     except KeyboardInterrupt:
@@ -91,13 +92,14 @@ class Follower:
 
     def run(self, deadline: float | None) -> None:
         """Until the job has ended, or ``deadline`` on the monotonic clock has passed."""
+        patience = Patience(deadline, self._out.warn)
         bell = self._adapter.broker.listen("finished")
         try:
             while True:
-                job = self._adapter.inspector.get([self._id])[0]
+                job = patience.ask(partial(self._adapter.inspector.get, [self._id]))[0]
                 if job is None:
                     raise UnknownJob(id=self._id)
-                self._show(job.attempt)
+                patience.ask(partial(self._show, job.attempt))
                 left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
                 if job.state in FINAL or left <= 0:
                     return
