@@ -12,6 +12,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,12 +39,11 @@ def _mark(mark: str, job: CurrentJob) -> None:
 def _observed(key: str | None = None, limit: int = 1) -> Iterator[CurrentJob]:
     job = current_job()
     path = _HOME / "running" / job.id
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    seats = -1
+    held = _locks()
     try:
-        if not _lock(fd):
+        if not _lock(_open(path, held)):
             _mark("!", job)
-        if key is not None and (seats := _seat(key, limit)) < 0:
+        if key is not None and not _seated(key, limit, held):
             _mark("k", job)
         _mark("+", job)
         yield job
@@ -58,11 +58,15 @@ def _observed(key: str | None = None, limit: int = 1) -> Iterator[CurrentJob]:
         _mark("e", job)
         raise
     finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        os.close(fd)
-        if seats >= 0:
-            os.close(seats)
+        try:
+            with suppress(FileNotFoundError):
+                path.unlink()
+        finally:
+            try:
+                _let_go(held)
+            finally:
+                # The way out may have been interrupted itself.
+                _let_go(held)
 
 
 def _lock(fd: int) -> bool:
@@ -73,14 +77,46 @@ def _lock(fd: int) -> bool:
     return True
 
 
-def _seat(key: str, limit: int) -> int:
-    """A descriptor that holds one of the key's seats; -1 when all are taken."""
+_threads: dict[int, list[int]] = {}
+"""The locks of the job that each thread runs."""
+
+
+def _locks() -> list[int]:
+    """Where a job keeps the descriptors of its locks.
+
+    A job in a thread is stopped by an exception at any point, also between taking a lock and noting it down, or on the
+    way to letting go. What the one before in the same thread has left is let go here: the process lives on with it.
+    """
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        # Coroutines share their thread, and are stopped only where they wait.
+        return []
+    held = _threads.setdefault(threading.get_ident(), [])
+    _let_go(held)
+    return held
+
+
+def _open(path: Path, held: list[int]) -> int:
+    held.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return held[-1]
+
+
+def _let_go(held: list[int]) -> None:
+    while held:
+        # It may be closed already, where that was interrupted.
+        with suppress(OSError):
+            os.close(held[-1])
+        held.pop()
+
+
+def _seated(key: str, limit: int, held: list[int]) -> bool:
+    """Whether one of the key's seats was free, and is held now."""
     for number in range(limit):
-        fd = os.open(_HOME / "seats" / f"{key}.{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if _lock(fd):
-            return fd
-        os.close(fd)
-    return -1
+        if _lock(_open(_HOME / "seats" / f"{key}.{number}", held)):
+            return True
+        os.close(held[-1])
+        held.pop()
+    return False
 
 
 @task
